@@ -1,0 +1,13 @@
+//! The event store: what every part of Counterfoil appends to and reads from, and the adapters that
+//! keep it.
+//!
+//! **No event is updated or deleted. No reader sees position n+1 before n, and no reader skips one.**
+//! Every adapter passes the same contract suite, so that a caller never needs to know which one it has.
+
+mod error;
+mod port;
+
+pub use error::{AppendError, FoundEvent, StoreError};
+pub use port::{
+    Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, Page, Position, RecordedEvent,
+};

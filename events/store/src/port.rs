@@ -1,0 +1,200 @@
+//! The port: the little that Counterfoil asks of a store, and the guarantees it gets for it.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use events::{Category, Metadata, StreamName};
+use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{AppendError, StoreError};
+
+/// A place in the log of everything. Ordered; in Postgres also dense, from 1. `Position::START` is
+/// before the first event. Its text form is stable, for cursors and `Last-Event-ID`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
+#[serde(transparent)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// Before the first event.
+    pub const START: Self = Self(0);
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::str::FromStr for Position {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// What a caller knows of the stream that it appends to. Revisions count from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ExpectedRevision {
+    /// It does not exist.
+    NoStream,
+    /// Its last event has this revision.
+    Exact(u64),
+    /// Nothing, and it does not matter.
+    Any,
+}
+
+impl ExpectedRevision {
+    /// The expectation of somebody who has read up to `revision`.
+    pub fn after(revision: Option<u64>) -> Self {
+        revision.map_or(Self::NoStream, Self::Exact)
+    }
+}
+
+impl fmt::Display for ExpectedRevision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoStream => f.write_str("no stream"),
+            Self::Exact(revision) => write!(f, "revision {revision}"),
+            Self::Any => f.write_str("any revision"),
+        }
+    }
+}
+
+/// An event that is to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// Chosen by the caller; appending the same id twice writes it once.
+    pub id: Uuid,
+    /// The wire name.
+    pub name: String,
+    /// The schema version.
+    pub version: u16,
+    /// JSON, kept byte for byte.
+    pub payload: Bytes,
+    /// The envelope.
+    pub metadata: Metadata,
+}
+
+/// An event as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedEvent {
+    /// Where it is in the log.
+    pub position: Position,
+    /// Its stream.
+    pub stream: StreamName,
+    /// Where it is in its stream, from 0.
+    pub revision: u64,
+    /// Its id.
+    pub id: Uuid,
+    /// The wire name.
+    pub name: String,
+    /// The schema version.
+    pub version: u16,
+    /// JSON, byte for byte as it was given.
+    pub payload: Bytes,
+    /// The envelope.
+    pub metadata: Metadata,
+    /// When the store wrote it.
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// Where the last event of an append was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// The revision of the last event.
+    pub revision: u64,
+    /// The position of the last event. The events of one append have consecutive positions.
+    pub position: Position,
+    /// The same append had been made before, and this is its answer again.
+    pub replayed: bool,
+}
+
+/// Which way to read a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From the oldest on.
+    Forwards,
+    /// From the newest back.
+    Backwards,
+}
+
+/// Which events of the log a reader wants. The empty filter wants all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Only streams of these categories; empty for all.
+    pub categories: Vec<String>,
+    /// Only events of these wire names; empty for all.
+    pub names: Vec<String>,
+}
+
+impl Filter {
+    /// Everything.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Only streams of these categories.
+    pub fn categories(categories: impl IntoIterator<Item = Category>) -> Self {
+        Self {
+            categories: categories.into_iter().map(|category| category.as_str().to_owned()).collect(),
+            names: Vec::new(),
+        }
+    }
+}
+
+/// A stretch of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The events that the filter wants, in order. May be empty although the log goes on.
+    pub events: Vec<RecordedEvent>,
+    /// Everything up to here has been looked at: where to read on from, and what a checkpoint keeps.
+    pub scanned: Position,
+    /// Nothing was in the log behind `scanned` when this page was read.
+    pub end: bool,
+}
+
+/// The store of everything that happened.
+#[async_trait]
+pub trait EventStore: Send + Sync + fmt::Debug + 'static {
+    /// Writes events at the end of one stream, all or none.
+    ///
+    /// Repeating an append (same stream, ids, and expectation) answers as the first time did, with
+    /// `replayed` set. An append of nothing is a mistake of the caller, and `TooLarge` says so.
+    async fn append(
+        &self,
+        stream: &StreamName,
+        expected: ExpectedRevision,
+        events: Vec<NewEvent>,
+    ) -> Result<Appended, AppendError>;
+
+    /// Reads at most `limit` events of one stream: forwards those with a revision of at least `from`
+    /// (`None` from the first), backwards those with a revision of at most `from` (`None` from the
+    /// last). A stream that does not exist has no events.
+    async fn read_stream(
+        &self,
+        stream: &StreamName,
+        direction: Direction,
+        from: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, StoreError>;
+
+    /// Reads the log in order from behind `after`, looking at no more than about `limit` events.
+    async fn read_all(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, StoreError>;
+
+    /// The position of the last event; `Position::START` when there is none.
+    async fn head(&self) -> Result<Position, StoreError>;
+
+    /// Finds an event by its id.
+    async fn find(&self, event_id: Uuid) -> Result<Option<RecordedEvent>, StoreError>;
+
+    /// Reads everything from behind `after` and then goes on with what is appended, page by page,
+    /// without gap or double, for as long as the stream is polled. Pages without events are passed on
+    /// too when they move `scanned`, so that a checkpoint can follow. An outage of the store is an
+    /// `Err` item, after which the stream goes on where it was.
+    fn follow(&self, after: Position, filter: Filter) -> BoxStream<'static, Result<Page, StoreError>>;
+}

@@ -1,0 +1,4 @@
+//! What any service needs, and nothing about commerce.
+
+pub mod clock;
+pub mod fault;
