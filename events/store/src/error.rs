@@ -46,6 +46,15 @@ pub enum AppendError {
         /// Each id that was found, with where it was written.
         found: Vec<FoundEvent>,
     },
+    /// No store could take it: it has no events, the same id twice, or a name that cannot be kept.
+    /// Nothing was written, and repeating it is no use.
+    #[error("the append to stream {stream} is malformed: {reason}")]
+    Malformed {
+        /// The stream.
+        stream: StreamName,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The batch is over a limit of the store. Nothing was written, and repeating it is no use.
     #[error("the append to stream {stream} is too large: {reason}")]
     TooLarge {

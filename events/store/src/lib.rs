@@ -5,9 +5,14 @@
 //! Every adapter passes the same contract suite, so that a caller never needs to know which one it has.
 
 mod error;
+mod follow;
+pub mod limits;
+pub mod memory;
+mod open;
 mod port;
 
 pub use error::{AppendError, FoundEvent, StoreError};
+pub use open::{OpenError, open};
 pub use port::{
     Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, Page, Position, RecordedEvent,
 };

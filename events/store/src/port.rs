@@ -145,6 +145,13 @@ impl Filter {
             names: Vec::new(),
         }
     }
+
+    /// Whether a reader with this filter gets the event.
+    pub fn wants(&self, event: &RecordedEvent) -> bool {
+        let listed =
+            |list: &[String], item: &str| list.is_empty() || list.iter().any(|listed| listed == item);
+        listed(&self.categories, event.stream.category()) && listed(&self.names, &event.name)
+    }
 }
 
 /// A stretch of the log.
@@ -164,7 +171,9 @@ pub trait EventStore: Send + Sync + fmt::Debug + 'static {
     /// Writes events at the end of one stream, all or none.
     ///
     /// Repeating an append (same stream, ids, and expectation) answers as the first time did, with
-    /// `replayed` set. An append of nothing is a mistake of the caller, and `TooLarge` says so.
+    /// `replayed` set. An append of nothing is a mistake of the caller, and `Malformed` says so.
+    ///
+    /// A caller that stops waiting does not know whether the append was made; repeating it is safe.
     async fn append(
         &self,
         stream: &StreamName,
@@ -196,5 +205,10 @@ pub trait EventStore: Send + Sync + fmt::Debug + 'static {
     /// without gap or double, for as long as the stream is polled. Pages without events are passed on
     /// too when they move `scanned`, so that a checkpoint can follow. An outage of the store is an
     /// `Err` item, after which the stream goes on where it was.
+    ///
+    /// Ends when the store is closed.
     fn follow(&self, after: Position, filter: Filter) -> BoxStream<'static, Result<Page, StoreError>>;
+
+    /// Finishes the appends that were begun and takes no more.
+    async fn close(&self);
 }

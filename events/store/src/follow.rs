@@ -1,0 +1,70 @@
+//! Catching up and then going on live, the same for every adapter: pages from behind the last
+//! position that was passed on, and a wake when there may be more. A wake is only a hint; what has
+//! been seen is decided by positions alone, so that there is neither gap nor double.
+
+use std::time::Duration;
+
+use futures::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use tokio::sync::watch;
+
+use crate::{EventStore, Filter, Page, Position, StoreError};
+
+/// How many events a page looks at.
+const PAGE_EVENTS: usize = 500;
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+struct Follower<S> {
+    store: S,
+    wakes: watch::Receiver<Position>,
+    filter: Filter,
+    after: Position,
+    /// How long to wait before the next try, after an outage.
+    pause: Option<Duration>,
+}
+
+/// Follows `store`, reading a page at the start, whenever `wakes` changes, and after an outage. Ends
+/// when the sender of `wakes` is gone, which means that the store was closed.
+pub(crate) fn follow<S: EventStore>(
+    store: S,
+    wakes: watch::Receiver<Position>,
+    after: Position,
+    filter: Filter,
+) -> BoxStream<'static, Result<Page, StoreError>> {
+    let follower = Follower { store, wakes, filter, after, pause: None };
+    stream::unfold(follower, |mut follower| async move { Some((follower.next().await?, follower)) }).boxed()
+}
+
+impl<S: EventStore> Follower<S> {
+    /// The next item. Nothing but `after` is remembered between pages, and that moves only when a page
+    /// is handed over, so that giving up in the middle loses nothing.
+    async fn next(&mut self) -> Option<Result<Page, StoreError>> {
+        if let Some(pause) = self.pause {
+            tokio::time::sleep(pause).await;
+        }
+        loop {
+            // Marked as seen before reading: what is appended meanwhile wakes us again.
+            self.wakes.borrow_and_update();
+            match self.store.read_all(self.after, &self.filter, PAGE_EVENTS).await {
+                Ok(page) if page.scanned > self.after => {
+                    self.pause = None;
+                    self.after = page.scanned;
+                    return Some(Ok(page));
+                }
+                Ok(_) => {
+                    self.pause = None;
+                    self.wakes.changed().await.ok()?;
+                }
+                // The sender is gone: this is no outage, the store was closed.
+                Err(_) if self.wakes.has_changed().is_err() => return None,
+                Err(error) => {
+                    self.pause = Some(self.pause.map_or(PAUSE_MIN, |pause| (pause * 2).min(PAUSE_MAX)));
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The store in memory, for tests and simulation. It keeps every promise of the port except to
+//! outlive the process, and breaks down on purpose where its [`FaultPlan`] says so.
+
+mod faults;
+mod log;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, SubsecRound, Utc};
+use events::StreamName;
+use futures::stream::BoxStream;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+pub use faults::{Fault, FaultPlan, Operation};
+
+use crate::{
+    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, Page, Position,
+    RecordedEvent, StoreError, follow, limits,
+};
+use log::Log;
+
+/// A log that lives as long as its last clone. Cheap to clone; clones share the log.
+#[derive(Clone)]
+pub struct MemoryStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    log: Mutex<Log>,
+    faults: Mutex<FaultPlan>,
+    /// Gone once the store is closed.
+    head: Mutex<Option<watch::Sender<Position>>>,
+    time: Box<dyn Fn() -> DateTime<Utc> + Send + Sync>,
+}
+
+impl MemoryStore {
+    /// An empty store that records the machine's time.
+    pub fn new() -> Self {
+        Self::with_time(Utc::now)
+    }
+
+    /// An empty store that asks `time` when an event is recorded.
+    pub fn with_time(time: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                log: Mutex::new(Log::default()),
+                faults: Mutex::new(FaultPlan::none()),
+                head: Mutex::new(Some(watch::Sender::new(Position::START))),
+                time: Box::new(time),
+            }),
+        }
+    }
+
+    /// From now on goes wrong as `plan` says; calls are counted anew.
+    pub fn set_faults(&self, plan: FaultPlan) {
+        *lock(&self.shared.faults) = plan;
+    }
+
+    /// Lets the plan have its way with a call, and answers what is left to do afterwards.
+    async fn meet_fault(&self, operation: Operation) -> Result<Option<AnswerLost>, StoreError> {
+        if lock(&self.shared.head).is_none() {
+            return Err(StoreError::Unavailable {
+                doing: operation.doing(),
+                reason: "the store was closed".to_owned(),
+            });
+        }
+        let fault = lock(&self.shared.faults).next(operation);
+        match fault {
+            None => Ok(None),
+            Some(Fault::Before) => Err(StoreError::Unavailable {
+                doing: operation.doing(),
+                reason: "the plan let it fail before anything happened".to_owned(),
+            }),
+            Some(Fault::After) => Ok(Some(AnswerLost(operation))),
+            Some(Fault::Delay(duration)) => {
+                tokio::time::sleep(duration).await;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn read<T>(&self, read: impl FnOnce(&Log) -> T) -> Result<T, StoreError> {
+        if let Some(lost) = self.meet_fault(Operation::Read).await? {
+            return Err(lost.into());
+        }
+        Ok(read(&lock(&self.shared.log)))
+    }
+}
+
+/// The call is made, but its answer does not arrive.
+struct AnswerLost(Operation);
+
+impl From<AnswerLost> for StoreError {
+    fn from(lost: AnswerLost) -> Self {
+        Self::Unavailable { doing: lost.0.doing(), reason: "the plan lost the answer".to_owned() }
+    }
+}
+
+/// Nothing panics between locking and unlocking, and what is locked is whole in any case.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MemoryStore(head {})", lock(&self.shared.log).head())
+    }
+}
+
+#[async_trait]
+impl EventStore for MemoryStore {
+    async fn append(
+        &self,
+        stream: &StreamName,
+        expected: ExpectedRevision,
+        events: Vec<NewEvent>,
+    ) -> Result<Appended, AppendError> {
+        limits::check(stream, &events)?;
+        let lost = self.meet_fault(Operation::Append).await?;
+        let appended = {
+            let mut log = lock(&self.shared.log);
+            // No store keeps more of a second than the least exact of them.
+            let recorded_at = (self.shared.time)().trunc_subsecs(6);
+            let appended = log.append(stream, expected, events, recorded_at)?;
+            if let Some(head) = &*lock(&self.shared.head) {
+                head.send_replace(log.head());
+            }
+            appended
+        };
+        lost.map_or(Ok(appended), |lost| Err(StoreError::from(lost).into()))
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamName,
+        direction: Direction,
+        from: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.read(|log| log.read_stream(stream, direction, from, limit)).await
+    }
+
+    async fn read_all(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, StoreError> {
+        self.read(|log| log.read_all(after, filter, limit)).await
+    }
+
+    async fn head(&self) -> Result<Position, StoreError> {
+        self.read(Log::head).await
+    }
+
+    async fn find(&self, event_id: Uuid) -> Result<Option<RecordedEvent>, StoreError> {
+        self.read(|log| log.find(event_id)).await
+    }
+
+    fn follow(&self, after: Position, filter: Filter) -> BoxStream<'static, Result<Page, StoreError>> {
+        let wakes = lock(&self.shared.head).as_ref().map(watch::Sender::subscribe);
+        // Without a sender it ends with the first wait, as it does when the store is closed later.
+        let wakes = wakes.unwrap_or_else(|| watch::channel(Position::START).1);
+        follow::follow(self.clone(), wakes, after, filter)
+    }
+
+    async fn close(&self) {
+        lock(&self.shared.head).take();
+    }
+}

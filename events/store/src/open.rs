@@ -1,0 +1,37 @@
+//! The choice of an adapter by the scheme of one URL.
+
+use std::sync::Arc;
+
+use crate::{EventStore, StoreError, memory::MemoryStore};
+
+/// Why no store was opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The text has no scheme.
+    #[error("{url:?} is not a store's URL: it must begin with one of {KNOWN_SCHEMES}")]
+    NoScheme {
+        /// What was given.
+        url: String,
+    },
+    /// No adapter is called so. The rest of the URL may hold a password and is not repeated.
+    #[error("no event store is called {scheme:?}; known are {KNOWN_SCHEMES}")]
+    UnknownScheme {
+        /// The part before the colon.
+        scheme: String,
+    },
+    /// The store itself failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+const KNOWN_SCHEMES: &str = "memory:";
+
+/// Opens the store that `url` names: `memory:` for an empty one in memory.
+#[allow(clippy::unused_async)]
+pub async fn open(url: &str) -> Result<Arc<dyn EventStore>, OpenError> {
+    let (scheme, _) = url.split_once(':').ok_or_else(|| OpenError::NoScheme { url: url.to_owned() })?;
+    match scheme {
+        "memory" => Ok(Arc::new(MemoryStore::new())),
+        scheme => Err(OpenError::UnknownScheme { scheme: scheme.to_owned() }),
+    }
+}
