@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod credit;
 pub mod inventory;
 pub mod ledger;
+pub mod lines;
 pub mod order;
 pub mod payment;
 
