@@ -1,1 +1,13 @@
-//! Placeholder.
+//! The command side: commands come in over HTTP or from a saga, a decider judges them, and what it
+//! decided is appended to the event store. **Nothing here changes anything but by an append**, and a
+//! command that is repeated, by whomever and however often, is carried out once.
+
+mod commands;
+mod context;
+mod error;
+mod handler;
+
+pub use commands::Commands;
+pub use context::{CommandContext, Handled};
+pub use error::{HandleError, HistoryError, TooLarge};
+pub use handler::CommandHandler;

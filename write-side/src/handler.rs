@@ -1,0 +1,158 @@
+//! Command handling over one context: load, decide, append. Commands that wait for the same stream are
+//! decided together on one state and appended at once, each with its own answer.
+//!
+//! **A cached state is never trusted**: an append is checked by the revision that it expects, and an
+//! answer that needs no append (a refusal, nothing to do) is given only on a state that was read after
+//! the command came in.
+
+mod history;
+mod lane;
+mod plan;
+mod recall;
+mod settle;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use domain::Decider;
+use event_store::{EventStore, StoreError};
+use events::{DomainEvent, StreamName};
+use quick_cache::{Weighter, sync::Cache};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+
+use self::{
+    history::Snapshot,
+    lane::{Lane, Pending},
+};
+use crate::{CommandContext, HandleError, Handled};
+
+/// How many commands may wait for one stream; further senders wait to be let in.
+const QUEUE_COMMANDS_MAX: usize = 1024;
+/// How many cached states there are, about, each weighed with the commands that it remembers.
+const CACHED_STATES: usize = 20_000;
+/// The most that all cached states weigh.
+const CACHED_WEIGHT_MAX: u64 = 400_000;
+
+/// Handles the commands of one context. Cheap to clone; clones share their queues and cache.
+pub struct CommandHandler<D: Decider>(Arc<Shared<D>>);
+
+/// What the lanes of one context share.
+struct Shared<D: Decider> {
+    store: Arc<dyn EventStore>,
+    lanes: Mutex<HashMap<StreamName, mpsc::Sender<Pending<D>>>>,
+    cache: Cache<StreamName, Snapshot<D>, RememberedCommands>,
+    running: TaskTracker,
+}
+
+impl<D: Decider> CommandHandler<D> {
+    /// A handler that writes to `store`.
+    pub fn new(store: Arc<dyn EventStore>) -> Self {
+        let cache = Cache::with_weighter(CACHED_STATES, CACHED_WEIGHT_MAX, RememberedCommands);
+        let running = TaskTracker::new();
+        Self(Arc::new(Shared { store, lanes: Mutex::default(), cache, running }))
+    }
+
+    /// Carries out `command` on the stream of `id`, once for each command id.
+    ///
+    /// When the returned future is dropped, the command is carried out or not, but not in part, and
+    /// commands of others do not notice. Waits to be let in while the stream has a full queue.
+    pub async fn handle(
+        &self,
+        id: &str,
+        command: D::Command,
+        context: CommandContext,
+    ) -> Result<Handled, HandleError<D::Refusal>> {
+        let stream = D::Event::CATEGORY.stream(id);
+        let (answer, answered) = oneshot::channel();
+        self.0.clone().enqueue(&stream, Pending::new(command, context, answer)).await;
+        answered.await.unwrap_or_else(|_| Err(abandoned()))
+    }
+
+    /// The state of the stream of `id` with its revision, as it is in the store now.
+    pub async fn load(&self, id: &str) -> Result<(D, Option<u64>), HandleError<D::Refusal>> {
+        let stream = D::Event::CATEGORY.stream(id);
+        let mut snapshot = self.0.cache.get(&stream).unwrap_or_default();
+        let moved = snapshot.catch_up(self.0.store.as_ref(), &stream).await?;
+        let loaded = (snapshot.state().clone(), snapshot.revision());
+        if moved {
+            self.0.cache.insert(stream, snapshot);
+        }
+        Ok(loaded)
+    }
+
+    /// Waits until every command that was taken in is answered.
+    pub async fn finish(&self) {
+        self.0.running.close();
+        self.0.running.wait().await;
+    }
+}
+
+impl<D: Decider> Shared<D> {
+    /// Puts a command into the queue of its stream, and sees to it that somebody works there.
+    async fn enqueue(self: Arc<Self>, stream: &StreamName, mut pending: Pending<D>) {
+        loop {
+            let queue = self.clone().queue_of(stream);
+            match queue.send(pending).await {
+                Ok(()) => return,
+                Err(mpsc::error::SendError(returned)) => pending = returned,
+            }
+        }
+    }
+
+    fn queue_of(self: Arc<Self>, stream: &StreamName) -> mpsc::Sender<Pending<D>> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = lanes.get(stream).filter(|queue| !queue.is_closed()) {
+            return queue.clone();
+        }
+        let (queue, waiting) = mpsc::channel(QUEUE_COMMANDS_MAX);
+        lanes.insert(stream.clone(), queue.clone());
+        self.running.spawn(Lane::new(self.clone(), stream.clone(), waiting).run());
+        queue
+    }
+
+    /// Takes the lane of `stream` out of service, unless somebody is waiting in its queue.
+    fn retire_idle(&self, stream: &StreamName, waiting: &mut mpsc::Receiver<Pending<D>>) -> bool {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if !waiting.is_empty() {
+            return false;
+        }
+        lanes.remove(stream);
+        waiting.close();
+        true
+    }
+}
+
+/// The lane ended without an answer: it panicked, or the runtime is shutting down.
+fn abandoned<R: std::error::Error>() -> HandleError<R> {
+    HandleError::Store(StoreError::Unavailable {
+        doing: "handling a command",
+        reason: "the handler ended before it answered".to_owned(),
+    })
+}
+
+/// Weighs a cached state by the commands that it remembers, so that few long histories cannot take all
+/// the memory.
+#[derive(Debug, Clone)]
+struct RememberedCommands;
+
+impl<D: Decider> Weighter<StreamName, Snapshot<D>> for RememberedCommands {
+    fn weight(&self, _: &StreamName, snapshot: &Snapshot<D>) -> u64 {
+        1 + snapshot.remembered() as u64
+    }
+}
+
+impl<D: Decider> Clone for CommandHandler<D> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<D: Decider> fmt::Debug for CommandHandler<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CommandHandler({})", D::Event::CATEGORY)
+    }
+}

@@ -1,0 +1,44 @@
+//! Telling a repeat: has a command with this id been carried out before, and was it the same request?
+//! The log itself is the record of that, because the ids of events follow from the command's id.
+
+use event_store::{Direction, EventStore, StoreError};
+use events::StreamName;
+
+use super::history::{Done, PAGE_EVENTS};
+use crate::{CommandContext, Handled};
+
+/// What a repeat is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// The answer of the first time.
+    Same(Handled),
+    /// That the first time something else was asked for.
+    Differs,
+}
+
+/// The answer for a command that is remembered as done.
+pub(super) fn remembered(done: &Done, context: &CommandContext) -> Repeat {
+    if done.request_digest.as_deref() != context.request_digest.as_deref() {
+        return Repeat::Differs;
+    }
+    Repeat::Same(Handled { revision: Some(done.revision), position: done.position, replayed: true })
+}
+
+/// Looks in the log for what the command did before; `None` when it did nothing.
+pub(super) async fn look_up(
+    store: &dyn EventStore,
+    stream: &StreamName,
+    context: &CommandContext,
+) -> Result<Option<Repeat>, StoreError> {
+    let Some(first) = store.find(context.event_id(0)).await? else { return Ok(None) };
+    if first.stream != *stream || first.metadata.request_digest != context.request_digest {
+        return Ok(Some(Repeat::Differs));
+    }
+    let behind = store.read_stream(stream, Direction::Forwards, Some(first.revision), PAGE_EVENTS).await?;
+    let last = behind
+        .iter()
+        .take_while(|event| event.metadata.command_id == context.command_id)
+        .last()
+        .unwrap_or(&first);
+    Ok(Some(Repeat::Same(Handled { revision: Some(last.revision), position: last.position, replayed: true })))
+}

@@ -1,0 +1,4 @@
+//! The write side from outside: command handling, over the store in memory.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod handling;
