@@ -1,0 +1,160 @@
+//! The cluster's directory: how it is made, and what its `postmaster.pid` says about a server that
+//! runs on it. That file, never an answering port, decides whether a server is ours and ready.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::user::ServerUser;
+use crate::postgres::{Error, Passwords, binaries::Binaries, during};
+
+/// How long a server that lost its process may take to stop.
+const ORPHAN_PATIENCE: Duration = Duration::from_mins(1);
+
+/// A directory that holds, or will hold, a cluster.
+#[derive(Debug, Clone)]
+pub(super) struct Cluster {
+    pub(super) directory: PathBuf,
+}
+
+/// What `postmaster.pid` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Postmaster {
+    pub(super) pid: i32,
+    pub(super) ready: bool,
+}
+
+impl Cluster {
+    /// The major version that made it; `None` before it is made.
+    pub(super) fn major(&self) -> Option<u32> {
+        fs::read_to_string(self.directory.join("PG_VERSION")).ok()?.trim().parse().ok()
+    }
+
+    /// Makes the cluster beside its place and renames it, so that a crash never leaves half of one.
+    pub(super) fn create(
+        &self,
+        binaries: &Binaries,
+        user: &ServerUser,
+        passwords: &Passwords,
+    ) -> Result<(), Error> {
+        let beside = self.directory.with_extension("new");
+        remove_if_there(&beside)?;
+        fs::create_dir(&beside).map_err(during("create", &beside))?;
+        user.own(&beside)?;
+
+        let mut superuser_password =
+            tempfile::NamedTempFile::new_in(beside.parent().unwrap_or(Path::new("/")))
+                .map_err(during("write", &beside))?;
+        superuser_password
+            .write_all(passwords.by_role.postgres.as_bytes())
+            .map_err(during("write", superuser_password.path()))?;
+        user.own(superuser_password.path())?;
+
+        let output = user
+            .command(binaries.initdb())
+            .arg("--pgdata")
+            .arg(&beside)
+            .arg("--pwfile")
+            .arg(superuser_password.path())
+            .args(["--username=postgres", "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256"])
+            .args(["--data-checksums", "--no-instructions"])
+            .output()
+            .map_err(during("run initdb in", &beside))?;
+        if !output.status.success() {
+            let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return Err(Error::Initdb { directory: beside, output });
+        }
+        fs::rename(&beside, &self.directory).map_err(during("move into place", &beside))
+    }
+
+    /// The server that says it runs here, alive or not.
+    pub(super) fn postmaster(&self) -> Option<Postmaster> {
+        parse_postmaster(&fs::read_to_string(self.directory.join("postmaster.pid")).ok()?)
+    }
+
+    /// Stops a server whose process is gone. The caller holds the data directory's lock, so no living
+    /// Counterfoil can own it.
+    pub(super) fn stop_orphan(&self) -> Result<(), Error> {
+        let started = Instant::now();
+        let mut asked = false;
+        while let Some(orphan) = self.postmaster().filter(|postmaster| self.is_served_by(postmaster.pid)) {
+            if !asked {
+                tracing::warn!(
+                    pid = orphan.pid,
+                    "stopping a database server that an earlier process left behind"
+                );
+                let _ = kill(Pid::from_raw(orphan.pid), Signal::SIGINT);
+                asked = true;
+            }
+            if started.elapsed() > ORPHAN_PATIENCE {
+                return Err(Error::OrphanStays { pid: orphan.pid, waited: ORPHAN_PATIENCE });
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Whether that process is a server on this directory, and not one that got a dead server's number.
+    fn is_served_by(&self, pid: i32) -> bool {
+        if kill(Pid::from_raw(pid), None).is_err() {
+            return false;
+        }
+        let command_line = fs::read(format!("/proc/{pid}/cmdline")).or_else(|_| {
+            let answer = Command::new("ps").args(["-o", "args=", "-p", &pid.to_string()]).output()?;
+            Ok::<_, io::Error>(answer.stdout)
+        });
+        let directory = self.directory.to_string_lossy();
+        command_line.is_ok_and(|line| String::from_utf8_lossy(&line).contains(directory.as_ref()))
+    }
+}
+
+/// The first line is the process, the eighth its state.
+fn parse_postmaster(text: &str) -> Option<Postmaster> {
+    let mut lines = text.lines();
+    let pid = lines.next()?.trim().parse().ok()?;
+    let ready = lines.nth(6).is_some_and(|state| state.trim() == "ready");
+    Some(Postmaster { pid, ready })
+}
+
+fn remove_if_there(directory: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(during("remove", directory)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn the_postmaster_file_tells_the_process_and_whether_it_is_ready() {
+        let starting = "4711\n/data/postgres\n1763000000\n20001\n\n127.0.0.1\n  1234  5678\nstarting\n";
+        assert_eq!(parse_postmaster(starting), Some(Postmaster { pid: 4711, ready: false }));
+        let ready = starting.replace("starting", "ready   ");
+        assert_eq!(parse_postmaster(&ready), Some(Postmaster { pid: 4711, ready: true }));
+        assert_eq!(parse_postmaster("4711\n"), Some(Postmaster { pid: 4711, ready: false }));
+        assert_eq!(parse_postmaster(""), None);
+    }
+
+    #[test]
+    fn a_stale_file_that_names_a_living_stranger_is_not_taken_for_a_server() {
+        let directory = tempfile::tempdir().unwrap();
+        let cluster = Cluster { directory: directory.path().to_owned() };
+        let us = std::process::id();
+        fs::write(directory.path().join("postmaster.pid"), format!("{us}\n")).unwrap();
+        cluster.stop_orphan().unwrap(); // would have signalled this very process
+        assert_eq!(cluster.postmaster().unwrap().pid, i32::try_from(us).unwrap());
+    }
+}
