@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Counterfoil as a library: what the executable composes, for its tests and for those who embed it.
+
+pub mod import;
