@@ -3,3 +3,4 @@
 pub mod clock;
 pub mod fault;
 pub mod postgres;
+pub mod problem;
