@@ -1,0 +1,149 @@
+//! The command line: what can be asked for, and in which words.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use counterfoil::config::Flags;
+
+/// An event-sourced commerce backend: checkout that stays correct under contention, read models that can
+/// be rebuilt, history that can be audited.
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = FIRST_STEPS)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const FIRST_STEPS: &str = "\
+First steps:
+  counterfoil demo                 open a shop, sell, and check the books
+  counterfoil serve                the same over HTTP, on http://127.0.0.1:8080 (API at /docs)
+  counterfoil status               what a running server is doing";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the roles of Counterfoil until told to stop
+    Serve {
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Open a shop, run checkouts of every kind, check every invariant and say what came of it
+    Demo {
+        #[command(flatten)]
+        flags: Flags,
+        /// How many checkouts
+        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+        checkouts: u64,
+        /// The seed that plans the customers; the same seed plans the same ones
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Print the summary as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask a running server for its streams, projections and checkouts in flight
+    Status {
+        /// The server
+        #[arg(long, default_value = "http://127.0.0.1:8080", env = "COUNTERFOIL_URL")]
+        url: String,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look after the read models
+    Projections {
+        #[command(subcommand)]
+        command: ProjectionsCommand,
+    },
+    /// Take history in through the same command handlers and saga as a live checkout
+    Import {
+        #[command(subcommand)]
+        source: ImportSource,
+    },
+    /// Check every invariant over the whole history
+    Verify {
+        #[command(flatten)]
+        flags: Flags,
+        /// Print the report as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run the sandbox payment provider as a process of its own
+    #[command(after_help = SANDBOX_TOKENS)]
+    Sandbox {
+        #[command(flatten)]
+        flags: Flags,
+        /// Where its webhooks go
+        #[arg(long, default_value = "http://127.0.0.1:8080/webhooks/payments/sandbox")]
+        webhook_url: String,
+    },
+    /// Show every setting that is in force and where it came from
+    CheckConfig {
+        #[command(flatten)]
+        flags: Flags,
+    },
+}
+
+/// What to do with the read models.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProjectionsCommand {
+    /// Every projection with its live version
+    List {
+        #[command(flatten)]
+        flags: Flags,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Checkpoints, lag, who runs them and which streams are parked
+    Status {
+        #[command(flatten)]
+        flags: Flags,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Build a projection anew beside the live one, compare, and switch; readers notice nothing
+    Rebuild {
+        /// The projection, or `all`
+        name: String,
+        #[command(flatten)]
+        flags: Flags,
+    },
+}
+
+/// Where history comes from.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportSource {
+    /// A file in the format of the UCI "Online Retail" set, gzipped or not
+    Retail {
+        /// The file
+        file: PathBuf,
+        /// Only the first so many invoices
+        #[arg(long)]
+        limit: Option<usize>,
+        #[command(flatten)]
+        flags: Flags,
+        /// Print the account as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+const SANDBOX_TOKENS: &str = "\
+Test tokens, to be given as payment_method:
+  tok_approve                 approves
+  tok_decline                 declines
+  tok_timeout_then_approve    the first answer is lost; asked again, approves
+  tok_timeout_then_decline    the first answer is lost; asked again, declines
+  tok_error_then_approve      answers 500 first, then approves
+  tok_slow                    takes its time
+  tok_webhook_only            says pending, and approves by webhook
+  tok_webhook_twice           sends every webhook twice
+  tok_webhook_first           sends the webhook before it answers
+  tok_capture_fails           authorizes, but will not capture
+  tok_undo_down               void and refund are out of order for a while
+  tok_amount_differs          authorizes another amount than was asked for";
