@@ -5,4 +5,5 @@
 //! ids that follow from the saga and the step. **It can be killed at any instruction and resumes; doing a
 //! step twice changes nothing.**
 
+pub mod checkout;
 pub mod gateway;

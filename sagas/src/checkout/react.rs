@@ -1,0 +1,456 @@
+//! The saga's decisions: for every state what every fact means to it. What changes the state is written
+//! down first, as events; the intents follow from the new state.
+
+use events::{
+    Money,
+    checkout::{
+        AttentionRequired, Cause, CheckoutEvent, Compensated, CompensationStarted, Completed, DeadlinePassed,
+        DispatchCompleted, DispatchStarted, OrderConfirmed, PaymentAuthorized, PaymentCaptured,
+        PaymentUndone, Started, StockReleased, StockReserved,
+    },
+    order::RejectionReason,
+};
+
+use super::{Fact, Intent, Remaining, State, skus};
+
+/// What the saga makes of a fact.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reaction {
+    /// To be written to the saga's own stream, before anything is done.
+    pub events: Vec<CheckoutEvent>,
+    /// To be done then.
+    pub intents: Vec<Intent>,
+}
+
+impl Reaction {
+    fn nothing() -> Self {
+        Self::default()
+    }
+
+    fn only(intents: Vec<Intent>) -> Self {
+        Self { events: vec![], intents }
+    }
+
+    /// The events, and what is to be done in the state that they lead to.
+    fn step(state: &State, events: Vec<CheckoutEvent>) -> Self {
+        let reached = events.iter().try_fold(state.clone(), State::evolve);
+        let intents = reached.map(|state| state.intents()).unwrap_or_default();
+        Self { events, intents }
+    }
+}
+
+/// What the saga makes of `fact` in `state`.
+pub fn react(state: &State, fact: &Fact) -> Reaction {
+    match state {
+        State::NotStarted => not_started(state, fact),
+        State::Reserving(checkout) => reserving(state, checkout, fact),
+        State::Authorizing(checkout) => authorizing(state, checkout, fact),
+        State::Confirming(checkout) => confirming(state, checkout, fact),
+        State::Capturing(checkout) => capturing(state, checkout, fact),
+        State::Committing(checkout) => committing(state, checkout, fact),
+        State::Completed(checkout) => completed(state, checkout, fact),
+        State::Dispatching(checkout) => dispatching(state, checkout, fact),
+        State::Dispatched(_) => dispatched(fact),
+        State::Compensating { checkout, cause, remaining } => {
+            compensating(state, checkout, cause, *remaining, fact)
+        }
+        State::Compensated(checkout) => compensated(checkout, fact),
+    }
+}
+
+fn not_started(state: &State, fact: &Fact) -> Reaction {
+    match fact {
+        Fact::OrderPlaced(checkout) => {
+            Reaction::step(state, vec![CheckoutEvent::Started((**checkout).clone())])
+        }
+        Fact::OrderConfirmed
+        | Fact::OrderRejected { .. }
+        | Fact::OrderCancelled
+        | Fact::DispatchRecorded
+        | Fact::OrderCompleted
+        | Fact::StockReserved
+        | Fact::StockShort { .. }
+        | Fact::HoldLost
+        | Fact::StockCommitted
+        | Fact::StockReleased
+        | Fact::StockDispatched
+        | Fact::PaymentAuthorized { .. }
+        | Fact::PaymentDeclined { .. }
+        | Fact::PaymentDiffers
+        | Fact::PaymentCaptured { .. }
+        | Fact::CaptureFailed { .. }
+        | Fact::PaymentMoved
+        | Fact::PaymentUndone
+        | Fact::DeadlinePassed
+        | Fact::Stuck { .. } => Reaction::nothing(),
+    }
+}
+
+fn reserving(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
+    match fact {
+        Fact::StockReserved => Reaction::step(
+            state,
+            vec![CheckoutEvent::StockReserved(StockReserved { order_id: checkout.order_id })],
+        ),
+        Fact::StockShort { sku, requested, available } => fail(
+            state,
+            checkout,
+            RejectionReason::InsufficientStock {
+                sku: sku.clone(),
+                requested: *requested,
+                available: *available,
+            },
+        ),
+        Fact::HoldLost => fail(state, checkout, RejectionReason::ReservationExpired),
+        Fact::OrderRejected { reason } => fail(state, checkout, reason.clone()),
+        Fact::OrderCancelled => cancel(state, checkout),
+        Fact::DeadlinePassed => run_out_of_time(state, checkout),
+        Fact::OrderPlaced(_)
+        | Fact::OrderConfirmed
+        | Fact::DispatchRecorded
+        | Fact::OrderCompleted
+        | Fact::StockCommitted
+        | Fact::StockReleased
+        | Fact::StockDispatched
+        | Fact::PaymentAuthorized { .. }
+        | Fact::PaymentDeclined { .. }
+        | Fact::PaymentDiffers
+        | Fact::PaymentCaptured { .. }
+        | Fact::CaptureFailed { .. }
+        | Fact::PaymentMoved
+        | Fact::PaymentUndone
+        | Fact::Stuck { .. } => Reaction::nothing(),
+    }
+}
+
+fn authorizing(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
+    match fact {
+        Fact::PaymentAuthorized { amount } if *amount == checkout.amount => Reaction::step(
+            state,
+            vec![CheckoutEvent::PaymentAuthorized(PaymentAuthorized { order_id: checkout.order_id })],
+        ),
+        Fact::PaymentAuthorized { .. } | Fact::PaymentDiffers => {
+            fail(state, checkout, RejectionReason::PaymentDiffers)
+        }
+        Fact::PaymentDeclined { code } => {
+            fail(state, checkout, RejectionReason::PaymentDeclined { code: code.clone() })
+        }
+        Fact::HoldLost => fail(state, checkout, RejectionReason::ReservationExpired),
+        Fact::OrderRejected { reason } => fail(state, checkout, reason.clone()),
+        Fact::OrderCancelled => cancel(state, checkout),
+        Fact::DeadlinePassed => run_out_of_time(state, checkout),
+        Fact::OrderPlaced(_)
+        | Fact::OrderConfirmed
+        | Fact::DispatchRecorded
+        | Fact::OrderCompleted
+        | Fact::StockReserved
+        | Fact::StockShort { .. }
+        | Fact::StockCommitted
+        | Fact::StockReleased
+        | Fact::StockDispatched
+        | Fact::PaymentCaptured { .. }
+        | Fact::CaptureFailed { .. }
+        | Fact::PaymentMoved
+        | Fact::PaymentUndone
+        | Fact::Stuck { .. } => Reaction::nothing(),
+    }
+}
+
+fn confirming(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
+    match fact {
+        Fact::OrderConfirmed => Reaction::step(
+            state,
+            vec![CheckoutEvent::OrderConfirmed(OrderConfirmed { order_id: checkout.order_id })],
+        ),
+        Fact::OrderRejected { reason } => fail(state, checkout, reason.clone()),
+        Fact::OrderCancelled => cancel(state, checkout),
+        // The money is held, and confirming is ours to do at once: time cannot run out any more.
+        Fact::DeadlinePassed
+        | Fact::OrderPlaced(_)
+        | Fact::DispatchRecorded
+        | Fact::OrderCompleted
+        | Fact::StockReserved
+        | Fact::StockShort { .. }
+        | Fact::HoldLost
+        | Fact::StockCommitted
+        | Fact::StockReleased
+        | Fact::StockDispatched
+        | Fact::PaymentAuthorized { .. }
+        | Fact::PaymentDeclined { .. }
+        | Fact::PaymentDiffers
+        | Fact::PaymentCaptured { .. }
+        | Fact::CaptureFailed { .. }
+        | Fact::PaymentMoved
+        | Fact::PaymentUndone
+        | Fact::Stuck { .. } => Reaction::nothing(),
+    }
+}
+
+fn capturing(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
+    match fact {
+        Fact::PaymentCaptured { in_all } if covers(*in_all, checkout) => Reaction::step(
+            state,
+            vec![CheckoutEvent::PaymentCaptured(PaymentCaptured { order_id: checkout.order_id })],
+        ),
+        // A part was captured by somebody else, or something moved: see what is left to capture.
+        Fact::PaymentCaptured { .. } | Fact::PaymentMoved => Reaction::only(state.intents()),
+        Fact::CaptureFailed { code } => {
+            fail(state, checkout, RejectionReason::CaptureFailed { code: code.clone() })
+        }
+        Fact::OrderRejected { reason } => fail(state, checkout, reason.clone()),
+        Fact::OrderCancelled => cancel(state, checkout),
+        // The goods left before the money was ours. It is looked for again once it is.
+        Fact::DispatchRecorded
+        | Fact::DeadlinePassed
+        | Fact::OrderPlaced(_)
+        | Fact::OrderConfirmed
+        | Fact::OrderCompleted
+        | Fact::StockReserved
+        | Fact::StockShort { .. }
+        | Fact::HoldLost
+        | Fact::StockCommitted
+        | Fact::StockReleased
+        | Fact::StockDispatched
+        | Fact::PaymentAuthorized { .. }
+        | Fact::PaymentDeclined { .. }
+        | Fact::PaymentDiffers
+        | Fact::PaymentUndone
+        | Fact::Stuck { .. } => Reaction::nothing(),
+    }
+}
+
+fn committing(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
+    match fact {
+        Fact::StockCommitted => {
+            Reaction::step(state, vec![CheckoutEvent::Completed(Completed { order_id: checkout.order_id })])
+        }
+        // Live, the goods left before the stock was sold; it is looked for again once it is.
+        Fact::DispatchRecorded if checkout.imported_at.is_some() => start_dispatch(state, checkout),
+        Fact::HoldLost => fail(state, checkout, RejectionReason::ReservationExpired),
+        Fact::OrderRejected { reason } => fail(state, checkout, reason.clone()),
+        Fact::OrderCancelled => cancel(state, checkout),
+        Fact::DispatchRecorded
+        | Fact::DeadlinePassed
+        | Fact::OrderPlaced(_)
+        | Fact::OrderConfirmed
+        | Fact::OrderCompleted
+        | Fact::StockReserved
+        | Fact::StockShort { .. }
+        | Fact::StockReleased
+        | Fact::StockDispatched
+        | Fact::PaymentAuthorized { .. }
+        | Fact::PaymentDeclined { .. }
+        | Fact::PaymentDiffers
+        | Fact::PaymentCaptured { .. }
+        | Fact::CaptureFailed { .. }
+        | Fact::PaymentMoved
+        | Fact::PaymentUndone
+        | Fact::Stuck { .. } => Reaction::nothing(),
+    }
+}
+
+fn completed(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
+    match fact {
+        Fact::DispatchRecorded => start_dispatch(state, checkout),
+        Fact::OrderRejected { reason } => fail(state, checkout, reason.clone()),
+        Fact::OrderCancelled => cancel(state, checkout),
+        Fact::DeadlinePassed
+        | Fact::OrderPlaced(_)
+        | Fact::OrderConfirmed
+        | Fact::OrderCompleted
+        | Fact::StockReserved
+        | Fact::StockShort { .. }
+        | Fact::HoldLost
+        | Fact::StockCommitted
+        | Fact::StockReleased
+        | Fact::StockDispatched
+        | Fact::PaymentAuthorized { .. }
+        | Fact::PaymentDeclined { .. }
+        | Fact::PaymentDiffers
+        | Fact::PaymentCaptured { .. }
+        | Fact::CaptureFailed { .. }
+        | Fact::PaymentMoved
+        | Fact::PaymentUndone
+        | Fact::Stuck { .. } => Reaction::nothing(),
+    }
+}
+
+fn dispatching(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
+    match fact {
+        Fact::StockDispatched => Reaction::only(vec![Intent::CompleteOrder]),
+        Fact::OrderCompleted => Reaction::step(
+            state,
+            vec![CheckoutEvent::DispatchCompleted(DispatchCompleted { order_id: checkout.order_id })],
+        ),
+        Fact::Stuck { step } => ask_for_a_person(checkout, step),
+        // An order that is dispatched is neither rejected nor cancelled; its rules see to that.
+        Fact::OrderRejected { .. }
+        | Fact::OrderCancelled
+        | Fact::DispatchRecorded
+        | Fact::DeadlinePassed
+        | Fact::OrderPlaced(_)
+        | Fact::OrderConfirmed
+        | Fact::StockReserved
+        | Fact::StockShort { .. }
+        | Fact::HoldLost
+        | Fact::StockCommitted
+        | Fact::StockReleased
+        | Fact::PaymentAuthorized { .. }
+        | Fact::PaymentDeclined { .. }
+        | Fact::PaymentDiffers
+        | Fact::PaymentCaptured { .. }
+        | Fact::CaptureFailed { .. }
+        | Fact::PaymentMoved
+        | Fact::PaymentUndone => Reaction::nothing(),
+    }
+}
+
+fn dispatched(fact: &Fact) -> Reaction {
+    match fact {
+        Fact::OrderPlaced(_)
+        | Fact::OrderConfirmed
+        | Fact::OrderRejected { .. }
+        | Fact::OrderCancelled
+        | Fact::DispatchRecorded
+        | Fact::OrderCompleted
+        | Fact::StockReserved
+        | Fact::StockShort { .. }
+        | Fact::HoldLost
+        | Fact::StockCommitted
+        | Fact::StockReleased
+        | Fact::StockDispatched
+        | Fact::PaymentAuthorized { .. }
+        | Fact::PaymentDeclined { .. }
+        | Fact::PaymentDiffers
+        | Fact::PaymentCaptured { .. }
+        | Fact::CaptureFailed { .. }
+        | Fact::PaymentMoved
+        | Fact::PaymentUndone
+        | Fact::DeadlinePassed
+        | Fact::Stuck { .. } => Reaction::nothing(),
+    }
+}
+
+fn compensating(
+    state: &State,
+    checkout: &Started,
+    cause: &Cause,
+    remaining: Remaining,
+    fact: &Fact,
+) -> Reaction {
+    let order_id = checkout.order_id;
+    let payment_undone = || CheckoutEvent::PaymentUndone(PaymentUndone { order_id });
+    let stock_released = || CheckoutEvent::StockReleased(StockReleased { order_id });
+    let compensated = || CheckoutEvent::Compensated(Compensated { order_id });
+    match (fact, remaining) {
+        (Fact::PaymentUndone, Remaining::PaymentAndStock) => {
+            Reaction { events: vec![payment_undone()], intents: vec![] }
+        }
+        (Fact::StockReleased, Remaining::PaymentAndStock) => {
+            Reaction { events: vec![stock_released()], intents: vec![] }
+        }
+        (Fact::PaymentUndone, Remaining::Payment) => undone(state, cause, payment_undone(), compensated()),
+        (Fact::StockReleased, Remaining::Stock) => undone(state, cause, stock_released(), compensated()),
+        (Fact::OrderRejected { .. } | Fact::OrderCancelled, Remaining::Order) => {
+            Reaction::step(state, vec![compensated()])
+        }
+        // The provider said something, perhaps late: undo what it says is there.
+        (
+            Fact::PaymentAuthorized { .. }
+            | Fact::PaymentDeclined { .. }
+            | Fact::PaymentDiffers
+            | Fact::PaymentCaptured { .. }
+            | Fact::CaptureFailed { .. }
+            | Fact::PaymentMoved,
+            _,
+        ) => Reaction::only(vec![Intent::UndoPayment]),
+        (Fact::Stuck { step }, _) => ask_for_a_person(checkout, step),
+        (Fact::PaymentUndone, Remaining::Stock | Remaining::Order)
+        | (Fact::StockReleased, Remaining::Payment | Remaining::Order)
+        | (
+            Fact::OrderRejected { .. } | Fact::OrderCancelled,
+            Remaining::PaymentAndStock | Remaining::Payment | Remaining::Stock,
+        )
+        | (
+            Fact::OrderPlaced(_)
+            | Fact::OrderConfirmed
+            | Fact::DispatchRecorded
+            | Fact::OrderCompleted
+            | Fact::StockReserved
+            | Fact::StockShort { .. }
+            | Fact::HoldLost
+            | Fact::StockCommitted
+            | Fact::StockDispatched
+            | Fact::DeadlinePassed,
+            _,
+        ) => Reaction::nothing(),
+    }
+}
+
+fn compensated(checkout: &Started, fact: &Fact) -> Reaction {
+    match fact {
+        // A success that arrives after everything was given up is given back too.
+        Fact::PaymentAuthorized { .. }
+        | Fact::PaymentDiffers
+        | Fact::PaymentCaptured { .. }
+        | Fact::PaymentMoved => Reaction::only(vec![Intent::UndoPayment]),
+        // So is stock that a step of ours took after it was released.
+        Fact::StockReserved => Reaction::only(vec![Intent::ReleaseStock { skus: skus(checkout) }]),
+        Fact::OrderPlaced(_)
+        | Fact::OrderConfirmed
+        | Fact::OrderRejected { .. }
+        | Fact::OrderCancelled
+        | Fact::DispatchRecorded
+        | Fact::OrderCompleted
+        | Fact::StockShort { .. }
+        | Fact::HoldLost
+        | Fact::StockCommitted
+        | Fact::StockReleased
+        | Fact::StockDispatched
+        | Fact::PaymentDeclined { .. }
+        | Fact::CaptureFailed { .. }
+        | Fact::PaymentUndone
+        | Fact::DeadlinePassed
+        | Fact::Stuck { .. } => Reaction::nothing(),
+    }
+}
+
+fn covers(captured: Money, checkout: &Started) -> bool {
+    captured.currency == checkout.amount.currency && captured.amount >= checkout.amount.amount
+}
+
+fn start_dispatch(state: &State, checkout: &Started) -> Reaction {
+    let started = DispatchStarted { order_id: checkout.order_id };
+    Reaction::step(state, vec![CheckoutEvent::DispatchStarted(started)])
+}
+
+fn compensate(checkout: &Started, cause: Cause) -> CheckoutEvent {
+    CheckoutEvent::CompensationStarted(CompensationStarted { order_id: checkout.order_id, cause })
+}
+
+fn fail(state: &State, checkout: &Started, reason: RejectionReason) -> Reaction {
+    Reaction::step(state, vec![compensate(checkout, Cause::Failed { reason })])
+}
+
+fn cancel(state: &State, checkout: &Started) -> Reaction {
+    Reaction::step(state, vec![compensate(checkout, Cause::Cancelled)])
+}
+
+fn run_out_of_time(state: &State, checkout: &Started) -> Reaction {
+    let passed = DeadlinePassed { order_id: checkout.order_id, deadline: checkout.deadline };
+    let cause = Cause::Failed { reason: RejectionReason::DeadlinePassed };
+    Reaction::step(state, vec![CheckoutEvent::DeadlinePassed(passed), compensate(checkout, cause)])
+}
+
+/// The last of payment and stock is undone: a cancelled order knows already, another is to be told.
+fn undone(state: &State, cause: &Cause, last: CheckoutEvent, compensated: CheckoutEvent) -> Reaction {
+    match cause {
+        Cause::Failed { .. } => Reaction::step(state, vec![last]),
+        Cause::Cancelled => Reaction::step(state, vec![last, compensated]),
+    }
+}
+
+fn ask_for_a_person(checkout: &Started, step: &str) -> Reaction {
+    let required = AttentionRequired { order_id: checkout.order_id, step: step.to_owned() };
+    Reaction { events: vec![CheckoutEvent::AttentionRequired(required)], intents: vec![] }
+}
