@@ -1,1 +1,50 @@
-//! Placeholder.
+//! Read models: what the log says, laid out for those who ask.
+//!
+//! **No projector calls anything outside, sends a command or reads the clock**, so that replaying has
+//! no side effects. **No error is skipped**: an event that cannot be applied parks its stream, loudly,
+//! and the others go on. Rows and checkpoint are written in one transaction, under a fenced lease.
+
+pub mod attention;
+pub mod catalog;
+pub mod feed;
+pub mod orders;
+pub mod payments;
+pub mod sales;
+pub mod stock;
+
+mod batch;
+mod database;
+mod error;
+mod fact;
+mod lease;
+mod parked;
+mod positions;
+mod projector;
+mod runner;
+mod status;
+mod versions;
+
+use std::sync::Arc;
+
+pub use database::migrate;
+pub use error::Error;
+pub use fact::{Event, Fact, Unreadable};
+pub use parked::{Retried, retry};
+pub use positions::{NotFreshEnough, Positions, WaitError};
+pub use projector::{ApplyError, Definition, Projector, Table, View};
+pub use runner::{RunnerOptions, run, run_all};
+pub use status::{ParkedStream, ProjectionStatus, status};
+pub use versions::install_all;
+
+/// Every projection, in the order in which they are listed.
+pub fn all() -> Vec<Arc<dyn Projector>> {
+    vec![
+        Arc::new(catalog::Catalog),
+        Arc::new(orders::Orders),
+        Arc::new(stock::Stock),
+        Arc::new(payments::Payments),
+        Arc::new(sales::Sales),
+        Arc::new(attention::Attention),
+        Arc::new(feed::Feed),
+    ]
+}

@@ -1,0 +1,243 @@
+//! One batch of the log into one version: rows, parked streams and checkpoint in one transaction.
+//!
+//! What cannot be read or applied parks its stream and is counted; the other streams go on. To find
+//! the event that is to blame, a batch that is refused is halved until one event is left.
+
+use std::collections::{BTreeMap, HashSet};
+
+use event_store::{Position, RecordedEvent};
+use sqlx::{Connection, PgConnection};
+
+use crate::{Error, Fact, Projector, lease::Lease, versions};
+
+/// A stretch of the log that is to be applied.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// Where the version's checkpoint is.
+    pub(crate) after: Position,
+    /// The events that the projection wants.
+    pub(crate) events: Vec<RecordedEvent>,
+    /// Where the checkpoint will be.
+    pub(crate) through: Position,
+}
+
+/// Writes a batch under a lease. An error leaves nothing behind, unless the connection was lost while
+/// committing: then the checkpoint tells.
+pub(crate) async fn write(
+    projector: &dyn Projector,
+    lease: &Lease,
+    shard: i16,
+    batch: &Batch,
+    db: &mut PgConnection,
+) -> Result<(), Error> {
+    if platform::fault::planted("checkpoint-before-rows") {
+        return write_checkpoint_first(projector, lease, shard, batch, db).await;
+    }
+    let mut tx = db.begin().await?;
+    let parked = lease.check(&mut tx).await?;
+    apply(projector, lease.version, parked, &batch.events, &mut tx).await?;
+    platform::fault::crash_point("projection.rows_written");
+    advance(lease, shard, batch, &mut tx).await?;
+    platform::fault::crash_point("projection.before_commit");
+    tx.commit().await?;
+    platform::fault::crash_point("projection.committed");
+    Ok(())
+}
+
+/// The planted bug: a crash between the two transactions loses the batch.
+async fn write_checkpoint_first(
+    projector: &dyn Projector,
+    lease: &Lease,
+    shard: i16,
+    batch: &Batch,
+    db: &mut PgConnection,
+) -> Result<(), Error> {
+    let mut tx = db.begin().await?;
+    let parked = lease.check(&mut tx).await?;
+    advance(lease, shard, batch, &mut tx).await?;
+    tx.commit().await?;
+    platform::fault::crash_point("projection.committed");
+    let mut tx = db.begin().await?;
+    apply(projector, lease.version, parked, &batch.events, &mut tx).await?;
+    platform::fault::crash_point("projection.rows_written");
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Moves the checkpoint, which must be where it was left, and wakes those who wait for it.
+pub(crate) async fn advance(
+    lease: &Lease,
+    shard: i16,
+    batch: &Batch,
+    tx: &mut PgConnection,
+) -> Result<(), Error> {
+    let through = versions::position_to(batch.through)?;
+    let done = sqlx::query(
+        "with moved as (
+             update checkpoint set position = $1 where shard = $2 and (position = $3 or $4) returning 1)
+         select pg_notify($5, $6) from moved",
+    )
+    .bind(through)
+    .bind(shard)
+    .bind(versions::position_to(batch.after)?)
+    .bind(platform::fault::planted("no-fence"))
+    .bind(crate::positions::CHANNEL)
+    .bind(format!("{} {}", lease.definition.name, batch.through))
+    .fetch_optional(tx)
+    .await?;
+    if done.is_none() {
+        return Err(Error::CheckpointMoved {
+            projection: lease.definition.name,
+            version: lease.version,
+            expected: batch.after,
+        });
+    }
+    Ok(())
+}
+
+/// Applies events to a version inside a transaction, parking what cannot be applied.
+pub(crate) async fn apply(
+    projector: &dyn Projector,
+    version: i32,
+    parked: Vec<String>,
+    events: &[RecordedEvent],
+    tx: &mut PgConnection,
+) -> Result<(), Error> {
+    let mut parking = Parking::new(projector.definition().name, version, parked);
+    let mut facts = Vec::with_capacity(events.len());
+    let mut unreadable = HashSet::new();
+    for event in events {
+        if parking.holds_back(event) || unreadable.contains(event.stream.as_str()) {
+            continue;
+        }
+        match Fact::read(event) {
+            Ok(fact) => facts.push(fact),
+            Err(reason) => {
+                unreadable.insert(event.stream.as_str());
+                parking.park(event, reason.to_string());
+            }
+        }
+    }
+    apply_facts(projector, facts, events, &mut parking, tx).await?;
+    parking.record(events, tx).await
+}
+
+/// Applies facts, halving what is refused until the one that is to blame is found.
+async fn apply_facts(
+    projector: &dyn Projector,
+    facts: Vec<Fact>,
+    events: &[RecordedEvent],
+    parking: &mut Parking,
+    tx: &mut PgConnection,
+) -> Result<(), Error> {
+    let name = projector.definition().name;
+    let mut parts = vec![facts];
+    while let Some(mut part) = parts.pop() {
+        part.retain(|fact| !parking.is_parked_before(fact));
+        let Some(last) = part.last() else { continue };
+        let position = versions::position_from(last.position);
+        let mut savepoint = tx.begin().await?;
+        match projector.apply(&part, &mut savepoint).await {
+            Ok(()) => savepoint.commit().await?,
+            Err(reason) if reason.is_poison() => {
+                savepoint.rollback().await?;
+                if part.len() > 1 {
+                    let rest = part.split_off(part.len() / 2);
+                    parts.push(rest);
+                    parts.push(part);
+                } else if let Some(event) = events.iter().find(|event| event.position == position) {
+                    parking.park(event, reason.to_string());
+                }
+            }
+            Err(source) => return Err(Error::Apply { projection: name, position, source }),
+        }
+    }
+    Ok(())
+}
+
+/// The streams that are kept back, and what this batch adds to them.
+struct Parking {
+    projection: &'static str,
+    version: i32,
+    before: HashSet<String>,
+    /// The first event of a stream that could not be applied, with the reason.
+    found: BTreeMap<String, (RecordedEvent, String)>,
+}
+
+impl Parking {
+    fn new(projection: &'static str, version: i32, parked: Vec<String>) -> Self {
+        Self { projection, version, before: parked.into_iter().collect(), found: BTreeMap::new() }
+    }
+
+    /// Whether the stream was parked before this batch.
+    fn holds_back(&self, event: &RecordedEvent) -> bool {
+        self.before.contains(event.stream.as_str())
+    }
+
+    /// Whether an earlier event of the fact's stream was found to be unfit. Facts before it still count.
+    fn is_parked_before(&self, fact: &Fact) -> bool {
+        self.found.get(fact.stream.as_str()).is_some_and(|(event, _)| {
+            i64::try_from(event.revision).is_ok_and(|revision| revision <= fact.revision)
+        })
+    }
+
+    /// Parks a stream from `event` on.
+    fn park(&mut self, event: &RecordedEvent, reason: String) {
+        tracing::error!(
+            projection = self.projection,
+            version = self.version,
+            stream = %event.stream,
+            revision = event.revision,
+            position = event.position.0,
+            event = event.name,
+            reason,
+            "parked a stream: the event cannot be applied, and what follows in this stream is kept back",
+        );
+        self.found.insert(event.stream.as_str().to_owned(), (event.clone(), reason));
+    }
+
+    /// Writes down what is kept back.
+    async fn record(&self, events: &[RecordedEvent], tx: &mut PgConnection) -> Result<(), Error> {
+        let mut held: BTreeMap<&str, i64> = BTreeMap::new();
+        for event in events {
+            let stream = event.stream.as_str();
+            let from = self.found.get(stream).map(|(first, _)| first.revision);
+            if self.before.contains(stream) || from.is_some_and(|from| event.revision >= from) {
+                *held.entry(stream).or_default() += 1;
+            }
+        }
+        for (stream, (event, reason)) in &self.found {
+            sqlx::query(
+                "insert into projections.parked_streams
+                     (projection, version, stream, revision, position, event_id, event_name, reason, held)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, 0)",
+            )
+            .bind(self.projection)
+            .bind(self.version)
+            .bind(stream)
+            .bind(i64::try_from(event.revision).unwrap_or(i64::MAX))
+            .bind(versions::position_to(event.position)?)
+            .bind(event.id)
+            .bind(event.name.replace('\0', "\u{fffd}"))
+            .bind(reason.replace('\0', "\u{fffd}"))
+            .execute(&mut *tx)
+            .await?;
+        }
+        if held.is_empty() {
+            return Ok(());
+        }
+        let (streams, counts): (Vec<&str>, Vec<i64>) = held.into_iter().unzip();
+        sqlx::query(
+            "update projections.parked_streams parked set held = parked.held + more.held
+             from unnest($3::text[], $4::bigint[]) as more (stream, held)
+             where parked.projection = $1 and parked.version = $2 and parked.stream = more.stream",
+        )
+        .bind(self.projection)
+        .bind(self.version)
+        .bind(streams)
+        .bind(counts)
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+//! The schemas that read models live in, and how a projection connects to them. The projector's role
+//! makes and drops the schemas of versions; the reader's role sees `read` and nothing else.
+
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
+
+use crate::Error;
+
+/// Creates the registry and the schema of views, and grants the projector and the reader what they
+/// need. Safe to repeat.
+pub async fn migrate(owner: &PgConnectOptions) -> Result<(), Error> {
+    let options = owner.clone().options([("search_path", "projections")]);
+    let mut db = options.connect().await?;
+    sqlx::raw_sql("create schema if not exists projections; create schema if not exists read;")
+        .execute(&mut db)
+        .await?;
+    sqlx::migrate!().run(&mut db).await?;
+    sqlx::raw_sql(
+        "do $$ begin
+            execute format('grant create on database %I to counterfoil_projector', current_database());
+        end $$;
+        grant usage on schema projections to counterfoil_projector;
+        grant select, insert, update, delete on projections.versions, projections.parked_streams
+            to counterfoil_projector;
+        grant usage, create on schema read to counterfoil_projector;
+        grant usage on schema read to counterfoil_reader;",
+    )
+    .execute(&mut db)
+    .await?;
+    db.close().await?;
+    Ok(())
+}
+
+/// A connection of a projector. A session that stops in the middle of a transaction, because its
+/// process is paused, loses it after `idle_max`, so that nobody waits for it for ever.
+pub(crate) async fn connect(
+    database: &PgConnectOptions,
+    projection: &str,
+    idle_max: Duration,
+) -> Result<PgConnection, sqlx::Error> {
+    let options =
+        database.clone().application_name(&format!("counterfoil projection {projection}")).options([
+            ("idle_in_transaction_session_timeout", idle_max.as_millis().to_string()),
+            ("lock_timeout", Duration::from_secs(30).as_millis().to_string()),
+        ]);
+    options.connect().await
+}
+
+/// Makes `schema` what unqualified names mean on this connection.
+pub(crate) async fn enter(schema: &str, db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("select set_config('search_path', $1, false)").bind(schema).execute(db).await?;
+    Ok(())
+}
+
+/// Creates an empty schema and enters it. Its name comes from a [`crate::Definition`], never from
+/// outside.
+pub(crate) async fn create_schema(schema: &str, db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(AssertSqlSafe(format!("create schema {schema}"))).execute(&mut *db).await?;
+    enter(schema, db).await
+}
+
+/// Drops a schema with everything in it, where there is one.
+pub(crate) async fn drop_schema(schema: &str, db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(AssertSqlSafe(format!("drop schema if exists {schema} cascade"))).execute(db).await?;
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! What can go wrong while a read model is kept, told apart by what is done about it.
+
+use event_store::{Position, StoreError};
+
+use crate::ApplyError;
+
+/// Why a projection could not go on. A runner tries again after every one of them.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The log cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The database refused, or could not be reached.
+    #[error("the read models' database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A batch could not be written, through no fault of its events.
+    #[error("{projection} could not apply events up to position {position}: {source}")]
+    Apply {
+        /// The projection.
+        projection: &'static str,
+        /// The last event of the batch.
+        position: Position,
+        /// What was in the way.
+        source: ApplyError,
+    },
+    /// Somebody else writes this version.
+    #[error("version {version} of {projection} is written by {holder}")]
+    LeaseHeld {
+        /// The projection.
+        projection: &'static str,
+        /// The version.
+        version: i32,
+        /// Who has the lease.
+        holder: String,
+    },
+    /// The lease was taken over, or the version is no longer to be written: nothing was written.
+    #[error("the lease {token} on version {version} of {projection} is over")]
+    Fenced {
+        /// The projection.
+        projection: &'static str,
+        /// The version.
+        version: i32,
+        /// The token that was refused.
+        token: i64,
+    },
+    /// The checkpoint is not where its only writer left it.
+    #[error("the checkpoint of version {version} of {projection} is not at {expected}, where it was left")]
+    CheckpointMoved {
+        /// The projection.
+        projection: &'static str,
+        /// The version.
+        version: i32,
+        /// Where it was left.
+        expected: Position,
+    },
+    /// The live version was built by other rules than these; it must be rebuilt before it goes on.
+    #[error(
+        "the live version of {projection} has definition {built_by}, this release has {wanted}: rebuild it"
+    )]
+    OtherDefinition {
+        /// The projection.
+        projection: &'static str,
+        /// The definition of the live version.
+        built_by: i32,
+        /// The definition of this release.
+        wanted: i32,
+    },
+    /// A position that the database cannot count to.
+    #[error("position {0} is out of range")]
+    PositionOutOfRange(Position),
+    /// The schema of the registry could not be brought up to date.
+    #[error("the registry of projections could not be migrated: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}

@@ -1,0 +1,125 @@
+//! The fenced lease: one session at a time may write a version. Taking the lease makes its token
+//! larger, and every transaction that writes rows checks the token, so that a process that was paused
+//! and wakes up is refused in the same transaction as its rows.
+//!
+//! Time is judged by the database, so that the clocks of two machines do not matter. A holder whose
+//! session is gone has lost its lease at once; one that is only silent keeps it until it runs out.
+
+use std::time::Duration;
+
+use sqlx::{Connection, PgConnection};
+
+use crate::{Definition, Error};
+
+/// The right to write one version, for as long as nobody has taken it over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lease {
+    pub(crate) definition: &'static Definition,
+    pub(crate) version: i32,
+    pub(crate) token: i64,
+}
+
+/// How long a lease lasts without being renewed.
+pub(crate) const LEASE: Duration = Duration::from_secs(5);
+
+impl Lease {
+    /// Takes the lease of a version, if nobody has it.
+    pub(crate) async fn take(
+        definition: &'static Definition,
+        version: i32,
+        holder: &str,
+        db: &mut PgConnection,
+    ) -> Result<Self, Error> {
+        let mut tx = db.begin().await?;
+        // `for update` waits for transactions that have checked the old token, and keeps new ones out.
+        let (other, free): (Option<String>, bool) = sqlx::query_as(
+            "select holder, holder is null or lease_until < clock_timestamp() or not exists (
+                 select from pg_stat_activity
+                 where pid = session_pid and backend_start = session_start)
+             from projections.versions where projection = $1 and version = $2 for update",
+        )
+        .bind(definition.name)
+        .bind(version)
+        .fetch_one(&mut *tx)
+        .await?;
+        if !free {
+            return Err(Error::LeaseHeld {
+                projection: definition.name,
+                version,
+                holder: other.unwrap_or_default(),
+            });
+        }
+        let token = sqlx::query_scalar(
+            "update projections.versions set token = token + 1, holder = $3,
+                 lease_until = clock_timestamp() + $4, session_pid = pg_backend_pid(),
+                 session_start = (select backend_start from pg_stat_activity where pid = pg_backend_pid())
+             where projection = $1 and version = $2 returning token",
+        )
+        .bind(definition.name)
+        .bind(version)
+        .bind(holder)
+        .bind(LEASE)
+        .fetch_one(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(Self { definition, version, token })
+    }
+
+    /// Makes it last on.
+    pub(crate) async fn renew(&self, db: &mut PgConnection) -> Result<(), Error> {
+        let done = sqlx::query(
+            "update projections.versions set lease_until = clock_timestamp() + $4
+             where projection = $1 and version = $2 and token = $3 and state <> 'previous'",
+        )
+        .bind(self.definition.name)
+        .bind(self.version)
+        .bind(self.token)
+        .bind(LEASE)
+        .execute(db)
+        .await?;
+        if done.rows_affected() == 0 && !platform::fault::planted("no-fence") {
+            return Err(self.fenced());
+        }
+        Ok(())
+    }
+
+    /// Gives it up, so that the next one need not wait.
+    pub(crate) async fn release(&self, db: &mut PgConnection) -> Result<(), Error> {
+        sqlx::query(
+            "update projections.versions set holder = null, lease_until = null
+             where projection = $1 and version = $2 and token = $3",
+        )
+        .bind(self.definition.name)
+        .bind(self.version)
+        .bind(self.token)
+        .execute(db)
+        .await?;
+        Ok(())
+    }
+
+    /// Checks the token inside a transaction, keeps anybody from taking the lease over until it ends,
+    /// and answers which streams are parked. Several workers may hold this lock at once, and renewing
+    /// does not wait for it.
+    pub(crate) async fn check(&self, tx: &mut PgConnection) -> Result<Vec<String>, Error> {
+        let parked: Option<Vec<String>> = sqlx::query_scalar(
+            "select array(select stream from projections.parked_streams parked
+                 where parked.projection = versions.projection and parked.version = versions.version)
+             from projections.versions
+             where projection = $1 and version = $2
+               and ($4 or (token = $3 and state <> 'previous'))
+             for key share",
+        )
+        .bind(self.definition.name)
+        .bind(self.version)
+        .bind(self.token)
+        .bind(platform::fault::planted("no-fence"))
+        .fetch_optional(tx)
+        .await?;
+        parked.ok_or_else(|| self.fenced())
+    }
+
+    /// The refusal of this lease.
+    fn fenced(&self) -> Error {
+        Error::Fenced { projection: self.definition.name, version: self.version, token: self.token }
+    }
+}

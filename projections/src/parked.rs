@@ -1,0 +1,123 @@
+//! Parked streams: kept back from the event on that could not be applied, until somebody retries.
+
+use event_store::{Direction, EventStore, Position, RecordedEvent};
+use events::StreamName;
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+
+use crate::{Error, Projector, batch, database, lease::LEASE, versions};
+
+/// What a retry did with one stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retried {
+    /// The stream.
+    pub stream: String,
+    /// How many events of it were applied.
+    pub applied: u64,
+    /// It was parked again, because an event can still not be applied.
+    pub parked_again: bool,
+}
+
+/// How many events of a parked stream are read at a time.
+const PAGE: usize = 500;
+
+/// Applies what was kept back, of one stream or of all, and lets the streams go on. A stream whose
+/// event still cannot be applied is parked again, from that event on.
+pub async fn retry(
+    projection: &dyn Projector,
+    stream: Option<&str>,
+    store: &dyn EventStore,
+    projector: &PgConnectOptions,
+) -> Result<Vec<Retried>, Error> {
+    let definition = projection.definition();
+    let mut db = database::connect(projector, definition.name, LEASE).await?;
+    let live = versions::install(definition, &mut db).await?;
+    database::enter(&definition.schema(live.version), &mut db).await?;
+    let parked: Vec<(String, i64)> = sqlx::query_as(
+        "select stream, revision from projections.parked_streams
+         where projection = $1 and version = $2 and stream = coalesce($3, stream) order by position",
+    )
+    .bind(definition.name)
+    .bind(live.version)
+    .bind(stream)
+    .fetch_all(&mut db)
+    .await?;
+    let mut retried = Vec::with_capacity(parked.len());
+    for (stream, revision) in parked {
+        retried.push(retry_one(projection, live.version, stream, revision, store, &mut db).await?);
+    }
+    db.close().await?;
+    Ok(retried)
+}
+
+/// Applies one stream up to the checkpoint, while the runner waits at its next batch: it cannot check
+/// its lease as long as the version's row is locked.
+async fn retry_one(
+    projection: &dyn Projector,
+    version: i32,
+    stream: String,
+    revision: i64,
+    store: &dyn EventStore,
+    db: &mut PgConnection,
+) -> Result<Retried, Error> {
+    let name = projection.definition().name;
+    let mut tx = db.begin().await?;
+    sqlx::query("select from projections.versions where projection = $1 and version = $2 for update")
+        .bind(name)
+        .bind(version)
+        .execute(&mut *tx)
+        .await?;
+    let checkpoint = versions::checkpoint(0, &mut tx).await?;
+    let events = read_held(&stream, revision, checkpoint, store).await?;
+    sqlx::query(
+        "delete from projections.parked_streams where projection = $1 and version = $2 and stream = $3",
+    )
+    .bind(name)
+    .bind(version)
+    .bind(&stream)
+    .execute(&mut *tx)
+    .await?;
+    let mut applied = 0;
+    let mut parked_again = false;
+    for page in events.chunks(PAGE) {
+        let parked = if parked_again { vec![stream.clone()] } else { Vec::new() };
+        batch::apply(projection, version, parked, page, &mut tx).await?;
+        let parked_from: Option<i64> = sqlx::query_scalar(
+            "select revision from projections.parked_streams where projection = $1 and version = $2 and stream = $3",
+        )
+        .bind(name)
+        .bind(version)
+        .bind(&stream)
+        .fetch_optional(&mut *tx)
+        .await?;
+        parked_again = parked_from.is_some();
+        let fits = |event: &&RecordedEvent| {
+            parked_from.is_none_or(|from| i64::try_from(event.revision).is_ok_and(|revision| revision < from))
+        };
+        applied += page.iter().filter(fits).count() as u64;
+    }
+    tx.commit().await?;
+    tracing::info!(projection = name, version, stream, applied, parked_again, "retried a parked stream");
+    Ok(Retried { stream, applied, parked_again })
+}
+
+/// The events of a stream that were kept back: from `revision` on, no later than `checkpoint`.
+async fn read_held(
+    stream: &str,
+    revision: i64,
+    checkpoint: Position,
+    store: &dyn EventStore,
+) -> Result<Vec<RecordedEvent>, Error> {
+    let corrupt = |_| event_store::StoreError::Corrupt { reason: format!("{stream:?} is no stream name") };
+    let name: StreamName = stream.parse().map_err(corrupt)?;
+    let mut from = u64::try_from(revision).unwrap_or(0);
+    let mut held = Vec::new();
+    loop {
+        let page = store.read_stream(&name, Direction::Forwards, Some(from), PAGE).await?;
+        let end = page.len() < PAGE;
+        held.extend(page.into_iter().filter(|event| event.position <= checkpoint));
+        if end {
+            return Ok(held);
+        }
+        from += PAGE as u64;
+    }
+}

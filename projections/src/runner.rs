@@ -1,0 +1,174 @@
+//! The live runner: follows the log and keeps the version that is read up to date, one task for each
+//! projection. It survives outages of the log and of the database, stands by while another process has
+//! the lease, and moves on to the next version when that has been promoted.
+
+use std::{sync::Arc, time::Duration};
+
+use event_store::{EventStore, Page, Position};
+use futures::{FutureExt, StreamExt, stream::BoxStream};
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use tokio::time::Instant;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Error, Projector,
+    batch::{self, Batch},
+    database,
+    lease::{LEASE, Lease},
+    versions,
+};
+
+/// How a runner goes about it.
+#[derive(Debug, Clone)]
+pub struct RunnerOptions {
+    /// Who holds the lease, for people to read: a process, not a person.
+    pub holder: String,
+    /// How many events are written in one transaction at most, give or take a page of the store.
+    pub batch_events_max: usize,
+}
+
+impl Default for RunnerOptions {
+    fn default() -> Self {
+        Self { holder: format!("pid {}", std::process::id()), batch_events_max: 2_000 }
+    }
+}
+
+/// The first and the longest pause after a failure, and between two looks at a lease that is held.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// Runs all `projections` until `shutdown`; what they have begun is finished first.
+pub async fn run_all(
+    projections: Vec<Arc<dyn Projector>>,
+    store: Arc<dyn EventStore>,
+    projector: PgConnectOptions,
+    options: RunnerOptions,
+    shutdown: CancellationToken,
+) {
+    let tasks = TaskTracker::new();
+    for projection in projections {
+        tasks.spawn(run(projection, store.clone(), projector.clone(), options.clone(), shutdown.clone()));
+    }
+    tasks.close();
+    tasks.wait().await;
+}
+
+/// Runs one projection until `shutdown`.
+pub async fn run(
+    projection: Arc<dyn Projector>,
+    store: Arc<dyn EventStore>,
+    projector: PgConnectOptions,
+    options: RunnerOptions,
+    shutdown: CancellationToken,
+) {
+    let name = projection.definition().name;
+    let mut backoff = BACKOFF_MIN;
+    while !shutdown.is_cancelled() {
+        let started = Instant::now();
+        let ended = session(&*projection, &*store, &projector, &options, &shutdown).await;
+        if started.elapsed() > BACKOFF_MAX {
+            backoff = BACKOFF_MIN;
+        }
+        match ended {
+            Ok(()) => break,
+            Err(Error::LeaseHeld { holder, .. }) => {
+                tracing::debug!(projection = name, holder, "standing by: another process has the lease");
+                backoff = BACKOFF_MIN;
+            }
+            Err(Error::Fenced { version, token, .. }) => {
+                tracing::warn!(
+                    projection = name,
+                    version,
+                    token,
+                    "refused: the lease is over, nothing was written"
+                );
+            }
+            Err(error) => {
+                tracing::error!(projection = name, %error, retry_in = ?backoff, "a projection stopped");
+            }
+        }
+        let _ = tokio::time::timeout(backoff, shutdown.cancelled()).await;
+        backoff = (backoff * 2).min(BACKOFF_MAX);
+    }
+}
+
+/// One lease's worth of work: ends well only on shutdown.
+async fn session(
+    projection: &dyn Projector,
+    store: &dyn EventStore,
+    projector: &PgConnectOptions,
+    options: &RunnerOptions,
+    shutdown: &CancellationToken,
+) -> Result<(), Error> {
+    let definition = projection.definition();
+    let mut db = database::connect(projector, definition.name, LEASE).await?;
+    let live = versions::install(definition, &mut db).await?;
+    if live.definition != definition.version {
+        return Err(Error::OtherDefinition {
+            projection: definition.name,
+            built_by: live.definition,
+            wanted: definition.version,
+        });
+    }
+    let lease = Lease::take(definition, live.version, &options.holder, &mut db).await?;
+    database::enter(&definition.schema(live.version), &mut db).await?;
+    let ended = follow(projection, store, &lease, options, shutdown, &mut db).await;
+    if ended.is_ok() {
+        lease.release(&mut db).await?;
+        db.close().await?;
+    }
+    ended
+}
+
+/// Follows the log from the checkpoint on.
+async fn follow(
+    projection: &dyn Projector,
+    store: &dyn EventStore,
+    lease: &Lease,
+    options: &RunnerOptions,
+    shutdown: &CancellationToken,
+    db: &mut PgConnection,
+) -> Result<(), Error> {
+    let definition = projection.definition();
+    let mut checkpoint = versions::checkpoint(0, db).await?;
+    tracing::info!(projection = definition.name, version = lease.version, %checkpoint, "following the log");
+    let mut pages = store.follow(checkpoint, definition.filter());
+    let mut renewed = Instant::now();
+    loop {
+        let page = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ok(()),
+            page = pages.next() => page,
+            () = tokio::time::sleep_until(renewed + LEASE / 3) => {
+                lease.renew(db).await?;
+                renewed = Instant::now();
+                continue;
+            }
+        };
+        let Some(page) = page else { return Ok(()) };
+        let batch = gather(checkpoint, page?, &mut pages, options.batch_events_max)?;
+        batch::write(projection, lease, 0, &batch, db).await?;
+        checkpoint = batch.through;
+        if renewed.elapsed() > LEASE / 3 {
+            lease.renew(db).await?;
+            renewed = Instant::now();
+        }
+    }
+}
+
+/// Puts pages that are there already into one batch, so that one transaction serves them all.
+fn gather(
+    after: Position,
+    first: Page,
+    pages: &mut BoxStream<'static, Result<Page, event_store::StoreError>>,
+    events_max: usize,
+) -> Result<Batch, Error> {
+    let mut batch = Batch { after, events: first.events, through: first.scanned };
+    while batch.events.len() < events_max {
+        let Some(Some(page)) = pages.next().now_or_never() else { break };
+        let page = page?;
+        batch.events.extend(page.events);
+        batch.through = page.scanned;
+    }
+    Ok(batch)
+}

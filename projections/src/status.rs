@@ -1,0 +1,119 @@
+//! What an operator is shown of the projections: versions, checkpoints, leases and parked streams.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use event_store::{EventStore, Position};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
+
+use crate::{Error, Projector, database, lease::LEASE, versions};
+
+/// The state of one projection.
+#[derive(Debug, Clone)]
+pub struct ProjectionStatus {
+    /// What it is called.
+    pub name: &'static str,
+    /// The version that is read; `None` before the first was made.
+    pub version: Option<i32>,
+    /// Everything up to here is in it.
+    pub checkpoint: Position,
+    /// How many positions of the log are not.
+    pub lag: u64,
+    /// Who writes it, while the lease lasts.
+    pub holder: Option<String>,
+    /// The fencing token of the last lease.
+    pub token: i64,
+    /// The version that is being built, and how far its slowest worker is.
+    pub building: Option<(i32, Position)>,
+    /// The version that is kept for going back.
+    pub previous: Option<i32>,
+    /// The streams that are kept back.
+    pub parked: Vec<ParkedStream>,
+}
+
+/// A stream that is kept back.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct ParkedStream {
+    /// The stream.
+    pub stream: String,
+    /// The event that could not be applied, by its place in the stream.
+    pub revision: i64,
+    /// Its place in the log.
+    pub position: i64,
+    /// Its wire name.
+    pub event_name: String,
+    /// Why it could not be applied.
+    pub reason: String,
+    /// How many events are kept back, that one included.
+    pub held: i64,
+    /// Since when.
+    pub parked_at: DateTime<Utc>,
+}
+
+/// The state of every projection, now.
+pub async fn status(
+    projections: &[Arc<dyn Projector>],
+    store: &dyn EventStore,
+    projector: &PgConnectOptions,
+) -> Result<Vec<ProjectionStatus>, Error> {
+    let mut db = database::connect(projector, "status", LEASE).await?;
+    let mut all = Vec::with_capacity(projections.len());
+    for projection in projections {
+        all.push(one(&**projection, &mut db).await?);
+    }
+    db.close().await?;
+    let head = store.head().await?;
+    for status in &mut all {
+        status.lag = head.0.saturating_sub(status.checkpoint.0);
+    }
+    Ok(all)
+}
+
+async fn one(projection: &dyn Projector, db: &mut PgConnection) -> Result<ProjectionStatus, Error> {
+    let definition = projection.definition();
+    let mut status = ProjectionStatus {
+        name: definition.name,
+        version: None,
+        checkpoint: Position::START,
+        lag: 0,
+        holder: None,
+        token: 0,
+        building: None,
+        previous: None,
+        parked: Vec::new(),
+    };
+    let versions: Vec<(i32, String, i64, Option<String>)> = sqlx::query_as(
+        "select version, state, token, case when lease_until > clock_timestamp() then holder end
+         from projections.versions where projection = $1",
+    )
+    .bind(definition.name)
+    .fetch_all(&mut *db)
+    .await?;
+    for (version, state, token, holder) in versions {
+        match state.as_str() {
+            "live" => {
+                status.version = Some(version);
+                status.checkpoint = slowest(&definition.schema(version), db).await?;
+                (status.token, status.holder) = (token, holder);
+            }
+            "building" => status.building = Some((version, slowest(&definition.schema(version), db).await?)),
+            _ => status.previous = Some(version),
+        }
+    }
+    status.parked = sqlx::query_as(
+        "select stream, revision, position, event_name, reason, held, parked_at
+         from projections.parked_streams where projection = $1 and version = $2 order by position",
+    )
+    .bind(definition.name)
+    .bind(status.version)
+    .fetch_all(db)
+    .await?;
+    Ok(status)
+}
+
+/// How far the slowest worker of a version is.
+async fn slowest(schema: &str, db: &mut PgConnection) -> Result<Position, Error> {
+    let sql = format!("select coalesce(min(position), 0) from {schema}.checkpoint");
+    let position: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(db).await?;
+    Ok(versions::position_from(position))
+}

@@ -1,0 +1,8 @@
+//! The read models against a real Postgres: what they say, and that they go on saying it when
+//! processes die, wake up late or meet events that nobody can read.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
+
+mod history;
+mod live;
+mod rows;
+mod world;
