@@ -130,8 +130,12 @@ impl World {
     /// An order that is paid in full: placed, confirmed, captured.
     pub async fn paid_order(&self, number: u128, at: DateTime<Utc>) -> OrderId {
         let order = order_id(number);
-        self.order(order, &placed(order, Some(number % 7), vec![line("mug", 2, 250), line("tray", 1, 1000)]), at)
-            .await;
+        self.order(
+            order,
+            &placed(order, Some(number % 7), vec![line("mug", 2, 250), line("tray", 1, 1000)]),
+            at,
+        )
+        .await;
         self.payment(order, &requested(order, 1500), at).await;
         self.payment(order, &authorized(order, 1500), at).await;
         self.order(order, &confirmed(order, 1500), at).await;

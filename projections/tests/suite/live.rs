@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use event_store::{EventStore, Position, memory::FaultPlan};
-use events::{Category, order::{self, OrderEvent}};
+use events::{
+    Category,
+    order::{self, OrderEvent},
+};
 use projections::{orders::Orders, sales::Sales};
 
 use crate::{
@@ -45,10 +48,11 @@ async fn a_stream_that_cannot_be_read_is_parked_and_the_others_go_on() {
     world.reached("orders", world.store.head().await.unwrap()).await;
     runner.stop().await;
 
-    let statuses: Vec<(uuid::Uuid, String)> = sqlx::query_as("select order_id, status from read.orders order by 1")
-        .fetch_all(&mut world.reader().await)
-        .await
-        .unwrap();
+    let statuses: Vec<(uuid::Uuid, String)> =
+        sqlx::query_as("select order_id, status from read.orders order by 1")
+            .fetch_all(&mut world.reader().await)
+            .await
+            .unwrap();
     assert_eq!(statuses, [(bad.0, "placed".to_owned()), (good.0, "confirmed".to_owned())]);
     let status = projections::status(&projections::all(), &*world.store, &world.databases.projector).await;
     let status = status.unwrap_or_default();
@@ -77,18 +81,22 @@ async fn a_stream_that_cannot_be_applied_is_parked_from_that_event_on_and_can_be
     let sold: (i64, i64) = sqlx::query_as(days).fetch_one(&mut db).await.unwrap();
     assert_eq!(sold, (18, 18 * 1500));
 
-    let retry = async || {
-        projections::retry(&Sales, None, &*world.store, &world.databases.projector).await.unwrap()
-    };
+    let retry =
+        async || projections::retry(&Sales, None, &*world.store, &world.databases.projector).await.unwrap();
     let still = retry().await;
     assert_eq!((still.len(), still[0].applied, still[0].parked_again), (1, 0, true));
-    sqlx::query("insert into sales_v1.sold_orders (order_id, currency, units, amount) values ($1, 'GBP', 1, 250)")
-        .bind(orphan.0)
-        .execute(&mut db)
-        .await
-        .unwrap();
+    sqlx::query(
+        "insert into sales_v1.sold_orders (order_id, currency, units, amount) values ($1, 'GBP', 1, 250)",
+    )
+    .bind(orphan.0)
+    .execute(&mut db)
+    .await
+    .unwrap();
     let now = retry().await;
-    assert_eq!((now[0].stream.as_str(), now[0].applied, now[0].parked_again), (Category::Order.stream(orphan).as_str(), 1, false));
+    assert_eq!(
+        (now[0].stream.as_str(), now[0].applied, now[0].parked_again),
+        (Category::Order.stream(orphan).as_str(), 1, false)
+    );
     let sold: (i64, i64) = sqlx::query_as(days).fetch_one(&mut db).await.unwrap();
     assert_eq!(sold, (19, 18 * 1500 + 250));
     assert!(retry().await.is_empty());
@@ -111,7 +119,8 @@ async fn text_that_the_database_cannot_hold_parks_its_stream_only() {
     let there: Vec<uuid::Uuid> =
         sqlx::query_scalar("select order_id from read.orders").fetch_all(&mut db).await.unwrap();
     assert_eq!(there, [good.0]);
-    let parked: String = sqlx::query_scalar("select stream from projections.parked_streams").fetch_one(&mut db).await.unwrap();
+    let parked: String =
+        sqlx::query_scalar("select stream from projections.parked_streams").fetch_one(&mut db).await.unwrap();
     assert_eq!(parked, Category::Order.stream(bad).as_str());
 }
 

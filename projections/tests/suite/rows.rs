@@ -37,9 +37,12 @@ async fn a_product_shows_its_last_prices_and_whether_it_is_offered() {
     world.catalog("tray", &CatalogEvent::Withdrawn(withdrawn), minute(3)).await;
     world.catch_up(Catalog).await;
 
-    let rows: Vec<ProductRow> =
-        sqlx::query_as("select * from read.products order by sku").fetch_all(&mut world.reader().await).await.unwrap();
-    let prices: Vec<_> = rows[0].prices.iter().map(|price| (price.currency.as_str(), price.thousandths)).collect();
+    let rows: Vec<ProductRow> = sqlx::query_as("select * from read.products order by sku")
+        .fetch_all(&mut world.reader().await)
+        .await
+        .unwrap();
+    let prices: Vec<_> =
+        rows[0].prices.iter().map(|price| (price.currency.as_str(), price.thousandths)).collect();
     assert_eq!(prices, [("EUR", 255_100), ("GBP", 250_000)]);
     assert_eq!((rows[0].status.as_str(), rows[0].revision, rows[0].updated_at), ("listed", 1, minute(2)));
     assert_eq!((rows[1].status.as_str(), rows[1].title.as_str()), ("withdrawn", "A tray"));
@@ -67,11 +70,12 @@ async fn an_order_shows_its_own_status_and_that_of_its_payment() {
     let second = &rows[1];
     assert_eq!((second.status.as_str(), second.payment_status.as_str()), ("rejected", "none"));
     assert_eq!(second.reason.as_ref().unwrap()["rule"], "payment_declined");
-    let lines: Vec<OrderLineRow> = sqlx::query_as("select * from read.order_lines where order_id = $1 order by line")
-        .bind(paid.0)
-        .fetch_all(&mut reader)
-        .await
-        .unwrap();
+    let lines: Vec<OrderLineRow> =
+        sqlx::query_as("select * from read.order_lines where order_id = $1 order by line")
+            .bind(paid.0)
+            .fetch_all(&mut reader)
+            .await
+            .unwrap();
     assert_eq!((lines[0].sku.as_str(), lines[0].quantity, lines[0].amount), ("mug", 2, 500));
     assert_eq!((lines[1].line, lines[1].unit_price_thousandths), (1, 1_000_000));
 }
@@ -96,10 +100,11 @@ async fn stock_moves_from_available_to_reserved_to_committed_to_dispatched() {
         sqlx::query_as("select * from read.stock").fetch_one(&mut world.reader().await).await.unwrap();
     assert_eq!((row.received, row.reserved, row.committed, row.dispatched), (100, 0, 11, 5));
     assert_eq!((row.available, row.revision), (84, 7));
-    let held: Vec<(Uuid, i64, bool)> = sqlx::query_as("select reservation_id, quantity, committed from read.holds")
-        .fetch_all(&mut world.reader().await)
-        .await
-        .unwrap();
+    let held: Vec<(Uuid, i64, bool)> =
+        sqlx::query_as("select reservation_id, quantity, committed from read.holds")
+            .fetch_all(&mut world.reader().await)
+            .await
+            .unwrap();
     assert_eq!(held, [(third.0, 11, true)]);
 }
 
@@ -158,7 +163,10 @@ async fn sales_count_what_was_confirmed_on_the_day_on_which_it_happened() {
         .fetch_all(&mut world.reader().await)
         .await
         .unwrap();
-    assert_eq!((rows[0].day, rows[0].orders, rows[0].units, rows[0].amount), (today.date_naive(), 2, 6, 3000));
+    assert_eq!(
+        (rows[0].day, rows[0].orders, rows[0].units, rows[0].amount),
+        (today.date_naive(), 2, 6, 3000)
+    );
     assert_eq!((rows[0].cancelled_orders, rows[0].refunds), (0, 0), "a closed day stays as it is");
     assert_eq!((rows[1].orders, rows[1].amount), (0, 0));
     assert_eq!((rows[1].cancelled_orders, rows[1].cancelled_units, rows[1].cancelled_amount), (1, 3, 1500));
@@ -219,7 +227,8 @@ async fn the_feed_tells_what_happened_without_what_is_private() {
         .fetch_all(&mut world.reader().await)
         .await
         .unwrap();
-    let seen: Vec<_> = rows.iter().map(|row| (row.position, row.name.as_str(), row.status.as_deref())).collect();
+    let seen: Vec<_> =
+        rows.iter().map(|row| (row.position, row.name.as_str(), row.status.as_deref())).collect();
     assert_eq!(
         seen,
         [

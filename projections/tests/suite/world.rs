@@ -2,11 +2,9 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use event_store::{
-    EventStore, ExpectedRevision, NewEvent, Position, memory::MemoryStore,
-};
-use events::{Actor, DomainEvent, Metadata, StreamName};
 use chrono::{DateTime, TimeZone, Utc};
+use event_store::{EventStore, ExpectedRevision, NewEvent, Position, memory::MemoryStore};
+use events::{Actor, DomainEvent, Metadata, StreamName};
 use platform::postgres::{Databases, testing};
 use projections::{Projector, RunnerOptions};
 use sqlx::{ConnectOptions, PgConnection};
@@ -27,7 +25,12 @@ impl World {
     }
 
     /// Appends one event that happened at `at`.
-    pub async fn append<E: DomainEvent>(&self, stream: &StreamName, event: &E, at: DateTime<Utc>) -> Position {
+    pub async fn append<E: DomainEvent>(
+        &self,
+        stream: &StreamName,
+        event: &E,
+        at: DateTime<Utc>,
+    ) -> Position {
         let payload = event.encode().unwrap();
         self.append_raw(stream, event.wire_name(), event.wire_version(), payload, at).await
     }
@@ -149,7 +152,9 @@ pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 
 /// Fails, naming what was awaited, when it takes too long.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+    tokio::time::timeout(Duration::from_mins(1), future)
+        .await
+        .unwrap_or_else(|_| panic!("not in time: {what}"))
 }
 
 /// A moment: so many minutes into the first of March 2026.
