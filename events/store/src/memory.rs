@@ -69,6 +69,8 @@ impl MemoryStore {
                 reason: "the store was closed".to_owned(),
             });
         }
+        // Nothing here ever waits, so that a busy caller would keep others from running at all.
+        tokio::task::coop::consume_budget().await;
         let fault = lock(&self.shared.faults).next(operation);
         match fault {
             None => Ok(None),

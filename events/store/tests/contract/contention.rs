@@ -1,0 +1,140 @@
+//! Where event stores lose events: many writers at once, and readers that follow closely. If a
+//! position could become visible before a lower one, a reader would pass over the lower one for ever.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use event_store::{AppendError, Direction, EventStore, ExpectedRevision, Filter, Position, RecordedEvent};
+use events::StreamName;
+use futures::{StreamExt, future::join_all};
+use uuid::Uuid;
+
+use crate::history::{some, stream};
+
+const WRITERS: usize = 64;
+const APPENDS_PER_WRITER: usize = 12;
+/// Fewer than writers, so that they meet.
+const STREAMS: usize = 24;
+
+pub(crate) async fn with_64_writers_no_reader_ever_skips_or_reorders(store: Arc<dyn EventStore>) {
+    let done = Arc::new(AtomicBool::new(false));
+    let pollers = [1, 3, 64].map(|limit| tokio::spawn(poll(Arc::clone(&store), limit, Arc::clone(&done))));
+    let writers = (0..WRITERS).map(|writer| tokio::spawn(write_contended(Arc::clone(&store), writer)));
+    let writers: Vec<_> = writers.collect();
+    let followers =
+        [0, 1, 2].map(|_| tokio::spawn(follow_until_quiet(Arc::clone(&store), Arc::clone(&done))));
+
+    let mut acknowledged: HashMap<Uuid, Acknowledged> = HashMap::new();
+    for writer in join_all(writers).await {
+        acknowledged.extend(writer.unwrap());
+    }
+    let last = store.head().await.unwrap();
+    done.store(true, Ordering::SeqCst);
+    // One more event, so that whoever waits looks up.
+    store.append(&stream("done"), ExpectedRevision::NoStream, some(1)).await.unwrap();
+
+    assert_eq!(last.0, acknowledged.len() as u64, "as many positions as acknowledged events");
+    for reader in join_all(pollers.into_iter().chain(followers)).await {
+        let mut seen = reader.unwrap();
+        seen.truncate(acknowledged.len());
+        assert_eq!(seen.len(), acknowledged.len(), "everything that was acknowledged was seen");
+        for event in &seen {
+            let told = &acknowledged[&event.id];
+            assert_eq!((&event.stream, event.revision), (&told.stream, told.revision));
+            assert_eq!(event.position, told.position);
+        }
+    }
+}
+
+/// What a writer was told of one event.
+struct Acknowledged {
+    stream: StreamName,
+    revision: u64,
+    position: Position,
+}
+
+/// Appends with every kind of expectation to streams that others write too, until each append has
+/// succeeded.
+async fn write_contended(store: Arc<dyn EventStore>, writer: usize) -> Vec<(Uuid, Acknowledged)> {
+    let mut acknowledged = Vec::new();
+    for nth in 0..APPENDS_PER_WRITER {
+        let stream = stream(&((writer * 7 + nth) % STREAMS).to_string());
+        let events = some(1 + (writer + nth) % 3);
+        let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
+        let appended = loop {
+            let expected = if nth % 4 == 0 {
+                ExpectedRevision::Any
+            } else {
+                let newest = store.read_stream(&stream, Direction::Backwards, None, 1).await.unwrap();
+                ExpectedRevision::after(newest.first().map(|event| event.revision))
+            };
+            match store.append(&stream, expected, events.clone()).await {
+                Ok(appended) => break appended,
+                Err(AppendError::Conflict { .. }) => {}
+                Err(other) => panic!("{other}"),
+            }
+        };
+        assert!(!appended.replayed);
+        for (id, back) in ids.into_iter().rev().zip(0..) {
+            let position = Position(appended.position.0 - back);
+            let told = Acknowledged { stream: stream.clone(), revision: appended.revision - back, position };
+            acknowledged.push((id, told));
+        }
+    }
+    acknowledged
+}
+
+/// Reads page after page as fast as it can, and checks each page as it comes.
+async fn poll(store: Arc<dyn EventStore>, limit: usize, done: Arc<AtomicBool>) -> Vec<RecordedEvent> {
+    let mut seen = Seen::default();
+    loop {
+        let finished = done.load(Ordering::SeqCst);
+        let page = store.read_all(seen.position, &Filter::all(), limit).await.unwrap();
+        let end = page.end;
+        seen.take(page.events, page.scanned);
+        if finished && end {
+            return seen.events;
+        }
+    }
+}
+
+async fn follow_until_quiet(store: Arc<dyn EventStore>, done: Arc<AtomicBool>) -> Vec<RecordedEvent> {
+    let mut seen = Seen::default();
+    let mut pages = store.follow(Position::START, Filter::all());
+    while let Some(page) = pages.next().await {
+        let page = page.unwrap();
+        let end = page.end;
+        seen.take(page.events, page.scanned);
+        if end && done.load(Ordering::SeqCst) && store.head().await.unwrap() == seen.position {
+            break;
+        }
+    }
+    seen.events
+}
+
+/// What a reader has seen so far; it objects to anything skipped, doubled or out of order.
+#[derive(Default)]
+struct Seen {
+    position: Position,
+    revisions: HashMap<StreamName, u64>,
+    events: Vec<RecordedEvent>,
+}
+
+impl Seen {
+    fn take(&mut self, events: Vec<RecordedEvent>, scanned: Position) {
+        for event in events {
+            assert_eq!(event.position.0, self.position.0 + 1, "positions are dense and in order");
+            let revision =
+                self.revisions.entry(event.stream.clone()).and_modify(|last| *last += 1).or_default();
+            assert_eq!(event.revision, *revision, "revisions of {} are dense and in order", event.stream);
+            self.position = event.position;
+            self.events.push(event);
+        }
+        assert_eq!(scanned, self.position, "nothing was scanned that was not seen");
+    }
+}

@@ -1,0 +1,88 @@
+//! How the rules write and read history in few words.
+
+use std::{future::Future, time::Duration};
+
+use bytes::Bytes;
+use event_store::{
+    Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, Page, Position, RecordedEvent,
+};
+use events::{Actor, Category, Metadata, StreamName};
+use uuid::Uuid;
+
+/// Far beyond what any rule needs: it ends a test that would otherwise hang.
+const DEADLINE: Duration = Duration::from_mins(2);
+
+pub(crate) async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, work).await.expect("the rule came to no end")
+}
+
+pub(crate) fn stream(id: &str) -> StreamName {
+    Category::Order.stream(id)
+}
+
+pub(crate) fn metadata() -> Metadata {
+    Metadata {
+        occurred_at: "2011-08-01T12:30:00.123456789Z".parse().unwrap(),
+        correlation_id: Uuid::new_v4(),
+        causation_id: Uuid::new_v4(),
+        command_id: Uuid::new_v4(),
+        request_digest: None,
+        actor: Actor::Client,
+        traceparent: None,
+    }
+}
+
+pub(crate) fn named(name: &str) -> NewEvent {
+    NewEvent {
+        id: Uuid::new_v4(),
+        name: name.to_owned(),
+        version: 1,
+        payload: Bytes::from_static(br#"{"sku":"85123A"}"#),
+        metadata: metadata(),
+    }
+}
+
+pub(crate) fn with_payload(payload: impl Into<Bytes>) -> NewEvent {
+    NewEvent { payload: payload.into(), ..named("OrderPlaced") }
+}
+
+pub(crate) fn some(count: usize) -> Vec<NewEvent> {
+    (0..count).map(|_| named("OrderPlaced")).collect()
+}
+
+/// Appends where nothing can go wrong.
+pub(crate) async fn write(store: &dyn EventStore, stream: &StreamName, events: Vec<NewEvent>) -> Appended {
+    store.append(stream, ExpectedRevision::Any, events).await.unwrap()
+}
+
+/// All of a stream, oldest first.
+pub(crate) async fn all_of(store: &dyn EventStore, stream: &StreamName) -> Vec<RecordedEvent> {
+    store.read_stream(stream, Direction::Forwards, None, usize::MAX).await.unwrap()
+}
+
+/// The whole log, read in pages of `limit`.
+pub(crate) async fn whole_log(store: &dyn EventStore, filter: &Filter, limit: usize) -> Vec<RecordedEvent> {
+    let mut events = Vec::new();
+    let mut after = Position::START;
+    loop {
+        let Page { events: page, scanned, end } = store.read_all(after, filter, limit).await.unwrap();
+        events.extend(page);
+        if end {
+            return events;
+        }
+        assert!(scanned > after, "a page that is not the last one moves on");
+        after = scanned;
+    }
+}
+
+pub(crate) fn ids(events: &[RecordedEvent]) -> Vec<Uuid> {
+    events.iter().map(|event| event.id).collect()
+}
+
+pub(crate) fn positions(events: &[RecordedEvent]) -> Vec<u64> {
+    events.iter().map(|event| event.position.0).collect()
+}
+
+pub(crate) fn revisions(events: &[RecordedEvent]) -> Vec<u64> {
+    events.iter().map(|event| event.revision).collect()
+}

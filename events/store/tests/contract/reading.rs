@@ -1,0 +1,110 @@
+//! What readers get: streams both ways, the log in order and in pages, and events by their ids.
+
+use std::sync::Arc;
+
+use event_store::{Direction, EventStore, Filter, Page, Position};
+use events::Category;
+use uuid::Uuid;
+
+use crate::history::{ids, named, positions, revisions, some, stream, whole_log, write};
+
+pub(crate) async fn a_stream_is_read_both_ways_from_any_revision(store: Arc<dyn EventStore>) {
+    for _ in 0..3 {
+        write(&*store, &stream("a"), some(2)).await;
+        write(&*store, &stream("b"), some(1)).await;
+    }
+    let cases: [(Direction, Option<u64>, usize, &[u64]); 11] = [
+        (Direction::Forwards, None, 100, &[0, 1, 2, 3, 4, 5]),
+        (Direction::Forwards, None, 2, &[0, 1]),
+        (Direction::Forwards, Some(4), 100, &[4, 5]),
+        (Direction::Forwards, Some(3), 2, &[3, 4]),
+        (Direction::Forwards, Some(6), 100, &[]),
+        (Direction::Backwards, None, 100, &[5, 4, 3, 2, 1, 0]),
+        (Direction::Backwards, None, 1, &[5]),
+        (Direction::Backwards, Some(2), 100, &[2, 1, 0]),
+        (Direction::Backwards, Some(2), 2, &[2, 1]),
+        (Direction::Backwards, Some(u64::MAX), 1, &[5]),
+        (Direction::Forwards, Some(u64::MAX), usize::MAX, &[]),
+    ];
+    for (direction, from, limit, wanted) in cases {
+        let read = store.read_stream(&stream("a"), direction, from, limit).await.unwrap();
+        assert_eq!(revisions(&read), wanted, "{direction:?} from {from:?}, at most {limit}");
+        assert!(read.iter().all(|event| event.stream == stream("a")));
+    }
+}
+
+pub(crate) async fn a_stream_that_does_not_exist_has_no_events(store: Arc<dyn EventStore>) {
+    write(&*store, &stream("a"), some(1)).await;
+    for direction in [Direction::Forwards, Direction::Backwards] {
+        assert_eq!(store.read_stream(&stream("b"), direction, None, 10).await.unwrap(), []);
+    }
+}
+
+pub(crate) async fn the_log_is_read_page_by_page_in_order(store: Arc<dyn EventStore>) {
+    let mut written = Vec::new();
+    for nth in 0..12 {
+        let events = some(1 + nth % 3);
+        written.extend(events.iter().map(|event| event.id));
+        write(&*store, &stream(&(nth % 5).to_string()), events).await;
+    }
+    for limit in [1, 2, 7, 24, 1_000] {
+        let read = whole_log(&*store, &Filter::all(), limit).await;
+        assert_eq!(ids(&read), written, "in pages of {limit}");
+        assert_eq!(positions(&read), (1..=24).collect::<Vec<_>>());
+    }
+}
+
+pub(crate) async fn a_page_says_whether_the_log_goes_on(store: Arc<dyn EventStore>) {
+    let read = async |after, limit| {
+        let Page { events, scanned, end } =
+            store.read_all(Position(after), &Filter::all(), limit).await.unwrap();
+        (positions(&events), scanned.0, end)
+    };
+    assert_eq!(read(0, 10).await, (vec![], 0, true));
+    write(&*store, &stream("a"), some(4)).await;
+    assert_eq!(read(0, 3).await, (vec![1, 2, 3], 3, false));
+    assert_eq!(read(0, 4).await, (vec![1, 2, 3, 4], 4, true));
+    assert_eq!(read(3, 9).await, (vec![4], 4, true));
+    assert_eq!(read(4, 9).await, (vec![], 4, true));
+    assert_eq!(read(9, 9).await, (vec![], 9, true), "behind the end there is nothing, yet");
+}
+
+pub(crate) async fn a_filter_passes_what_it_names_and_scans_the_rest(store: Arc<dyn EventStore>) {
+    write(&*store, &Category::Order.stream("a"), vec![named("OrderPlaced")]).await;
+    write(
+        &*store,
+        &Category::Payment.stream("a"),
+        vec![named("PaymentRequested"), named("CaptureRequested")],
+    )
+    .await;
+    write(&*store, &Category::Order.stream("a"), vec![named("OrderConfirmed")]).await;
+    write(&*store, &Category::Inventory.stream("a"), vec![named("StockReceived")]).await;
+
+    let wanted = async |categories: &[Category], names: &[&str], limit| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let filter = Filter { names, ..Filter::categories(categories.iter().copied()) };
+        positions(&whole_log(&*store, &filter, limit).await)
+    };
+    for limit in [1, 2, 100] {
+        assert_eq!(wanted(&[], &[], limit).await, [1, 2, 3, 4, 5]);
+        assert_eq!(wanted(&[Category::Order], &[], limit).await, [1, 4]);
+        assert_eq!(wanted(&[Category::Payment, Category::Inventory], &[], limit).await, [2, 3, 5]);
+        assert_eq!(wanted(&[], &["OrderPlaced", "StockReceived"], limit).await, [1, 5]);
+        assert_eq!(wanted(&[Category::Order], &["OrderConfirmed", "StockReceived"], limit).await, [4]);
+        assert_eq!(wanted(&[Category::Webhook], &[], limit).await, [0; 0]);
+    }
+    let filter = Filter::categories([Category::Webhook]);
+    let page = store.read_all(Position(1), &filter, 3).await.unwrap();
+    assert_eq!(page, Page { events: vec![], scanned: Position(4), end: false });
+}
+
+pub(crate) async fn an_event_is_found_by_its_id(store: Arc<dyn EventStore>) {
+    let events = some(2);
+    write(&*store, &stream("a"), some(1)).await;
+    write(&*store, &stream("b"), events.clone()).await;
+    let found = store.find(events[1].id).await.unwrap().unwrap();
+    assert_eq!((found.id, found.stream.clone()), (events[1].id, stream("b")));
+    assert_eq!((found.revision, found.position), (1, Position(3)));
+    assert_eq!(whole_log(&*store, &Filter::all(), 10).await[2], found, "it is the event that others read");
+    assert_eq!(store.find(Uuid::new_v4()).await.unwrap(), None);
+}
