@@ -2,5 +2,9 @@
 
 pub mod clock;
 pub mod fault;
+pub mod health;
+pub mod keys;
 pub mod postgres;
 pub mod problem;
+pub mod shutdown;
+pub mod telemetry;
