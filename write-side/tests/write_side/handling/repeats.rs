@@ -1,11 +1,12 @@
 //! The same command again: after an answer, without one, with another body, on another stream.
 
-use domain::inventory::Refusal;
+use domain::inventory::{Command, Refusal};
 use event_store::memory::MemoryStore;
+use events::ids::ReservationId;
 use futures::future::join_all;
 use write_side::{HandleError, Handled};
 
-use super::{SKU, context, history, process, receive, reserve, send, with_digest};
+use super::{SKU, command_id, context, history, process, receive, reserve, send, with_digest};
 
 #[tokio::test]
 async fn a_repeat_is_answered_as_the_first_time() {
@@ -40,12 +41,15 @@ async fn a_double_click_is_carried_out_once() {
     let store = MemoryStore::new();
     let commands = process(&store);
 
-    let answers = join_all((0..8).map(|_| send(&commands, "receive", receive(5)))).await;
+    for (revision, name, command) in [(0, "receive", receive(5)), (1, "buyer", reserve("buyer", 1))] {
+        let clicks = (0..8).map(|_| send(&commands, name, command.clone()));
 
-    let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
-    assert_eq!(answers.iter().filter(|handled| !handled.replayed).count(), 1);
-    assert!(answers.iter().all(|handled| handled.revision == Some(0)));
-    assert_eq!(history(&store).await.len(), 1);
+        let answers: Vec<_> = join_all(clicks).await.into_iter().map(Result::unwrap).collect();
+
+        assert_eq!(answers.iter().filter(|handled| !handled.replayed).count(), 1, "{name}");
+        assert!(answers.iter().all(|handled| handled.revision == Some(revision)), "{name}");
+    }
+    assert_eq!(history(&store).await.len(), 2);
 }
 
 #[tokio::test]
@@ -54,9 +58,7 @@ async fn a_repeat_of_what_would_be_refused_by_now_is_no_refusal() {
     let commands = process(&store);
     send(&commands, "receive", receive(1)).await.unwrap();
     let first = send(&commands, "buyer", reserve("buyer", 1)).await.unwrap();
-    let release = domain::inventory::Command::Release {
-        reservation_id: events::ids::ReservationId(super::command_id("buyer")),
-    };
+    let release = Command::Release { reservation_id: ReservationId(command_id("buyer")) };
     send(&commands, "release", release).await.unwrap();
 
     let repeated = send(&process(&store), "buyer", reserve("buyer", 1)).await.unwrap();
@@ -68,18 +70,16 @@ async fn a_repeat_of_what_would_be_refused_by_now_is_no_refusal() {
 async fn a_repeat_is_known_when_the_state_has_long_forgotten_it() {
     let store = MemoryStore::new();
     let commands = process(&store);
-    send(&commands, "receive", receive(1)).await.unwrap();
-    let bought = send(&commands, "buyer", reserve("buyer", 1)).await.unwrap();
-    let release = domain::inventory::Command::Release {
-        reservation_id: events::ids::ReservationId(super::command_id("buyer")),
-    };
-    send(&commands, "release", release).await.unwrap();
+    send(&commands, "receive", receive(10_000)).await.unwrap();
+    let bought = send(&commands, "buyer", reserve("buyer", 10_000)).await.unwrap();
+    let dispatch = Command::Dispatch { reservation_id: ReservationId(command_id("buyer")) };
+    send(&commands, "dispatch", dispatch).await.unwrap();
     for n in 0..600 {
         send(&commands, &format!("more-{n}"), receive(1)).await.unwrap();
     }
 
-    let refused_by_now = send(&commands, "buyer", reserve("buyer", 1)).await.unwrap();
-    let events_again = send(&commands, "receive", receive(1)).await.unwrap();
+    let refused_by_now = send(&commands, "buyer", reserve("buyer", 10_000)).await.unwrap();
+    let events_again = send(&commands, "receive", receive(10_000)).await.unwrap();
 
     assert_eq!(refused_by_now, Handled { replayed: true, ..bought });
     assert_eq!((events_again.revision, events_again.replayed), (Some(0), true));
@@ -113,6 +113,19 @@ async fn the_same_id_with_another_request_is_told_from_a_repeat() {
         assert!(same.replayed);
     }
     assert_eq!(history(&store).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_process_with_an_old_state_tells_another_request_from_a_repeat() {
+    let store = MemoryStore::new();
+    let (one, other) = (process(&store), process(&store));
+    send(&one, "receive", receive(5)).await.unwrap();
+    other.inventory.handle(SKU, receive(5), with_digest("more", "a")).await.unwrap();
+
+    let differs = one.inventory.handle(SKU, receive(6), with_digest("more", "b")).await;
+
+    assert!(matches!(differs, Err(HandleError::RequestDiffers)), "{differs:?}");
+    assert_eq!(history(&store).await.len(), 2);
 }
 
 #[tokio::test]
