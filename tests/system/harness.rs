@@ -1,0 +1,25 @@
+//! What the tests of the whole system stand on: the real executable on real sockets and a Postgres of
+//! its own, a client that remembers what it was told, and the check of the history at the end.
+
+mod client;
+mod server;
+
+pub(crate) use client::{Answer, Client, key};
+pub(crate) use server::{Server, ServerOptions};
+
+use std::{future::Future, time::Duration};
+
+/// Asks again until `probe` has an answer; fails the test with `what` when it has none after a minute.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut probe: impl FnMut() -> F,
+) -> T {
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
+    loop {
+        if let Some(found) = probe().await {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "after a minute still not: {what}");
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+}

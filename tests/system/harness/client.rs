@@ -1,0 +1,148 @@
+//! A client of the HTTP API that keeps what it was told.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use reqwest::{Method, StatusCode, header::HeaderMap};
+use serde_json::{Value, json};
+
+use super::eventually;
+
+/// What the server answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// A header as text; empty when it is not there.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The answer, if it has this status; fails the test otherwise.
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{:#}", self.body);
+        self
+    }
+
+    /// The name of the problem that it tells of.
+    pub(crate) fn problem(&self) -> &str {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{:#}", self.body);
+        self.body["type"].as_str().unwrap().strip_prefix("/problems/").unwrap()
+    }
+}
+
+/// A client of one server. Clones share what was acknowledged.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    base: String,
+    http: reqwest::Client,
+}
+
+/// A key that no other request has.
+pub(crate) fn key(name: &str) -> String {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    format!("{name}-{}", NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
+impl Client {
+    pub(crate) fn new(base: String) -> Self {
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
+        Self { base, http }
+    }
+
+    /// Whether every role is ready.
+    pub(crate) async fn is_ready(&self) -> bool {
+        let answer =
+            self.http.get(format!("{}/readyz", self.base)).timeout(Duration::from_secs(2)).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// A command with an idempotency key. `None` when the server went away before it answered.
+    pub(crate) async fn try_post(&self, path: &str, key: &str, body: &Value) -> Option<Answer> {
+        let request =
+            self.http.post(format!("{}{path}", self.base)).header("Idempotency-Key", key).json(body);
+        answer(request).await
+    }
+
+    /// A command with an idempotency key.
+    pub(crate) async fn post(&self, path: &str, key: &str, body: &Value) -> Answer {
+        self.try_post(path, key, body).await.expect("the server answers")
+    }
+
+    /// A query.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.get_with(path, &[]).await
+    }
+
+    /// A query with headers.
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.http.get(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        answer(request).await.expect("the server answers")
+    }
+
+    /// Any request, as raw as it has to be.
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    /// Sends a request that was built by hand.
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        answer(request).await.expect("the server answers")
+    }
+
+    /// Offers a product in pounds and receives units of it.
+    pub(crate) async fn stock(&self, sku: &str, pence: i64, units: i64) {
+        let product = json!({"sku": sku, "title": sku, "prices": [{"amount": pence, "currency": "GBP"}]});
+        self.post("/products", &key("product"), &product).await.expect(201);
+        if units > 0 {
+            let receipt = json!({"quantity": units, "reference": "first delivery"});
+            self.post(&format!("/stock/{sku}/receipts"), &key("receipt"), &receipt).await;
+        }
+    }
+
+    /// A checkout of lines of SKU and units.
+    pub(crate) async fn check_out(&self, key: &str, lines: &[(&str, i64)], payment_method: &str) -> Answer {
+        self.post("/checkouts", key, &checkout(lines, payment_method)).await
+    }
+
+    /// The order's row, once its display status is one of `statuses` and its saga has nothing left to do.
+    pub(crate) async fn order_in(&self, order_id: &str, statuses: &[&str]) -> Value {
+        let path = Arc::new(format!("/orders/{order_id}"));
+        eventually(&format!("order {order_id} is {statuses:?}"), || {
+            let path = Arc::clone(&path);
+            async move {
+                let order = self.get(&path).await;
+                let status = order.body["status"].as_str()?;
+                statuses.contains(&status).then_some(order.body.clone())
+            }
+        })
+        .await
+    }
+}
+
+/// The body of a checkout in pounds.
+pub(crate) fn checkout(lines: &[(&str, i64)], payment_method: &str) -> Value {
+    let lines: Vec<Value> =
+        lines.iter().map(|(sku, quantity)| json!({"sku": sku, "quantity": quantity})).collect();
+    json!({"currency": "GBP", "lines": lines, "payment_method": payment_method})
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> Option<Answer> {
+    let response = request.send().await.ok()?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let bytes = response.bytes().await.ok()?;
+    let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    Some(Answer { status, headers, body })
+}
