@@ -33,7 +33,7 @@ impl std::fmt::Debug for PersonKey {
 }
 
 /// Ciphertext of one JSON value, and whose key opens it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
     /// Whose key opens it.
     pub person: Uuid,
@@ -45,51 +45,63 @@ pub struct Sealed {
     ciphertext: Vec<u8>,
 }
 
-/// Why a value cannot be sealed or opened. Says nothing of the value.
-#[derive(Debug, thiserror::Error)]
+impl std::fmt::Debug for Sealed {
+    /// Whose it is and nothing of what is in it, not even its length.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sealed").field("person", &self.person).finish_non_exhaustive()
+    }
+}
+
+/// Why a value cannot be sealed or opened. Says nothing of the value: what a parser objects to, it
+/// often quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
+    /// The value has no JSON form, or is larger than the cipher takes.
+    #[error("a value of person {person} cannot be sealed")]
+    Unsealable {
+        /// Whose value it is.
+        person: Uuid,
+    },
     /// Wrong key, wrong person, or changed bytes.
     #[error("the sealed value of person {person} cannot be opened with this key")]
     Unopenable {
         /// Whose key was expected.
         person: Uuid,
     },
-    /// The value has no JSON form, or was not what was asked for.
-    #[error("the value cannot be represented: {0}")]
-    Value(#[from] serde_json::Error),
+    /// It was opened, and is not what was asked for.
+    #[error("the sealed value of person {person} is of another kind")]
+    OtherKind {
+        /// Whose value it is.
+        person: Uuid,
+    },
 }
 
 impl Sealed {
     /// Seals `value` with the key of `person`.
     pub fn seal<T: Serialize>(person: Uuid, key: &PersonKey, value: &T) -> Result<Self, SealError> {
-        let mut nonce = vec![0; 24];
+        let unsealable = SealError::Unsealable { person };
+        let mut nonce = [0; NONCE_BYTES];
         rand::rng().fill_bytes(&mut nonce);
-        let plaintext = serde_json::to_vec(value)?;
+        let plaintext = serde_json::to_vec(value).map_err(|_| unsealable)?;
         let ciphertext = cipher(key)
-            .encrypt(&nonce_of(&nonce), Payload { msg: &plaintext, aad: person.as_bytes() })
-            .map_err(|_| SealError::Unopenable { person })?;
-        Ok(Self { person, nonce, ciphertext })
+            .encrypt(&XNonce::from(nonce), Payload { msg: &plaintext, aad: person.as_bytes() })
+            .map_err(|_| unsealable)?;
+        Ok(Self { person, nonce: nonce.to_vec(), ciphertext })
     }
 
     /// Opens the value with the key of the person it belongs to.
     pub fn open<T: DeserializeOwned>(&self, key: &PersonKey) -> Result<T, SealError> {
-        let unopenable = || SealError::Unopenable { person: self.person };
-        if self.nonce.len() != 24 {
-            return Err(unopenable());
-        }
+        let unopenable = SealError::Unopenable { person: self.person };
+        let nonce = <[u8; NONCE_BYTES]>::try_from(self.nonce.as_slice()).map_err(|_| unopenable)?;
         let plaintext = cipher(key)
-            .decrypt(&nonce_of(&self.nonce), Payload { msg: &self.ciphertext, aad: self.person.as_bytes() })
-            .map_err(|_| unopenable())?;
-        Ok(serde_json::from_slice(&plaintext)?)
+            .decrypt(&XNonce::from(nonce), Payload { msg: &self.ciphertext, aad: self.person.as_bytes() })
+            .map_err(|_| unopenable)?;
+        serde_json::from_slice(&plaintext).map_err(|_| SealError::OtherKind { person: self.person })
     }
 }
 
+const NONCE_BYTES: usize = 24;
+
 fn cipher(key: &PersonKey) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(&Key::from(key.0))
-}
-
-fn nonce_of(bytes: &[u8]) -> XNonce {
-    let mut nonce = [0; 24];
-    nonce.copy_from_slice(bytes);
-    XNonce::from(nonce)
 }
