@@ -85,6 +85,11 @@ impl<Id: Ord + Copy> Movements<Id> {
         self.sum(|movement| !matches!(movement, Movement::Failed { .. }))
     }
 
+    /// How many were refused for good.
+    pub(super) fn failed(&self) -> usize {
+        self.0.values().filter(|movement| matches!(movement, Movement::Failed { .. })).count()
+    }
+
     /// Those that wait for an answer: id, amount, and how often the call was made.
     pub(super) fn asked(&self) -> impl Iterator<Item = (Id, i64, Effort)> {
         self.0.iter().filter_map(|(id, movement)| match movement {

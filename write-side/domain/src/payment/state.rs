@@ -125,6 +125,11 @@ impl Account {
         self.in_currency(self.refunds.made())
     }
 
+    /// How many refunds the provider has refused for good.
+    pub fn failed_refunds(&self) -> usize {
+        self.refunds.failed()
+    }
+
     /// The provider will not pay, and nothing is held.
     pub const fn is_declined(&self) -> bool {
         matches!(self.authorization, Authorization::Declined)
