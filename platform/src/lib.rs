@@ -6,5 +6,7 @@ pub mod health;
 pub mod keys;
 pub mod postgres;
 pub mod problem;
+#[cfg(any(test, feature = "testing"))]
+pub mod proxy;
 pub mod shutdown;
 pub mod telemetry;
