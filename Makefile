@@ -1,0 +1,27 @@
+# What a person does with this repository. Cargo does the work; this file only names it.
+
+.PHONY: demo serve test check setup help
+
+help:
+	@echo "make demo    get what is missing, build, open a shop, sell, and check the books"
+	@echo "make serve   the same over HTTP, on http://127.0.0.1:8080"
+	@echo "make test    every test: unit, contract, simulation, processes killed, faults injected"
+	@echo "make check   format, lints, and the dependencies that must not exist"
+	@echo "make setup   get what is missing: PostgreSQL 15 or later"
+
+demo: setup
+	cargo run --quiet -- demo $(ARGS)
+
+serve: setup
+	cargo run --quiet -- serve $(ARGS)
+
+test: setup
+	cargo test --workspace --features fault-injection
+
+check:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	.ci/missing-edges
+
+setup:
+	@./setup.sh
