@@ -2,9 +2,17 @@
 //! them in the process for simulations, `server` in Postgres behind HTTP, and `client` calls the latter.
 
 pub mod books;
+pub mod client;
 pub mod memory;
 pub mod notification;
+mod postgres;
+pub mod server;
 pub mod signature;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use postgres::{Error, migrate};
 
 /// The provider's name in addresses, events and configuration.
 pub const PROVIDER: &str = "sandbox";

@@ -11,7 +11,6 @@ use axum::http::HeaderMap;
 use chrono::{DateTime, Utc};
 use events::{ids::PaymentId, payment::Operation};
 use platform::clock::Clock;
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
@@ -134,7 +133,6 @@ impl PaymentGateway for MemoryGateway {
     }
 
     fn interpret(&self, notification: &Value) -> Option<(Operation, Answer)> {
-        let notice = Notice::deserialize(notification).ok()?;
-        Some((notice.operation, notice.answer))
+        Notice::interpret(notification)
     }
 }

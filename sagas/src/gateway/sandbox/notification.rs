@@ -52,6 +52,12 @@ impl Notice {
         Ok(Notification { id: notice.id, payment_id: notice.payment_id, body })
     }
 
+    /// Which call a notification answers, and the answer. `None` when it is not one of this provider.
+    pub fn interpret(notification: &Value) -> Option<(Operation, Answer)> {
+        let notice = Self::deserialize(notification).ok()?;
+        Some((notice.operation, notice.answer))
+    }
+
     /// The notification as it is after its signature was checked.
     pub fn to_notification(&self) -> Result<Notification, serde_json::Error> {
         let body = serde_json::to_value(self)?;

@@ -1,0 +1,185 @@
+//! The books in Postgres. A call is answered only after its effect and its webhooks are committed, so
+//! that killing the provider, or us, loses nothing that either was told.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use events::ids::PaymentId;
+use sqlx::{Connection, PgPool, postgres::PgConnectOptions, types::Json};
+
+use super::{
+    books::{PaymentBook, Reply},
+    notification::Notice,
+};
+use crate::gateway::Call;
+
+/// The longest pause between two deliveries of one webhook.
+const BACKOFF_MAX: Duration = Duration::from_mins(1);
+
+/// Why the books could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database failed.
+    #[error("the provider's books cannot be reached: {0}")]
+    Database(#[from] sqlx::Error),
+    /// Their schema could not be made.
+    #[error("the provider's books cannot be set up: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+/// Creates the schema of the books. Safe to repeat.
+pub async fn migrate(owner: &PgConnectOptions) -> Result<(), Error> {
+    let options = owner.clone().options([("search_path", "sandbox")]);
+    let mut db = sqlx::PgConnection::connect_with(&options).await?;
+    sqlx::raw_sql("create schema if not exists sandbox").execute(&mut db).await?;
+    sqlx::migrate!("migrations/sandbox").run(&mut db).await?;
+    sqlx::raw_sql(
+        "grant usage on schema sandbox to counterfoil_service;
+         grant select, insert, update, delete on sandbox.payments, sandbox.outbox to counterfoil_service;",
+    )
+    .execute(&mut db)
+    .await?;
+    db.close().await?;
+    Ok(())
+}
+
+/// A webhook that waits for its delivery.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(super) struct Waiting {
+    pub(super) number: i64,
+    pub(super) notice: Json<Notice>,
+    pub(super) attempts: i32,
+}
+
+/// The provider's books and its outbox.
+#[derive(Debug, Clone)]
+pub(super) struct Keeper {
+    pool: PgPool,
+}
+
+impl Keeper {
+    pub(super) fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Takes a call into the books. `None` when its key was used before for something else.
+    pub(super) async fn call(&self, call: &Call, now: DateTime<Utc>) -> Result<Option<Reply>, Error> {
+        let mut transaction = self.pool.begin().await?;
+        let id = call.payment_id.0;
+        sqlx::query("insert into sandbox.payments (payment_id, book) values ($1, $2) on conflict do nothing")
+            .bind(id)
+            .bind(Json(PaymentBook::new(call)))
+            .execute(&mut *transaction)
+            .await?;
+        let Json(mut book): Json<PaymentBook> =
+            sqlx::query_scalar("select book from sandbox.payments where payment_id = $1 for update")
+                .bind(id)
+                .fetch_one(&mut *transaction)
+                .await?;
+        let Ok(reply) = book.call(call, now) else { return Ok(None) };
+        write(&book, &mut transaction).await?;
+        for notice in reply.notify_before.iter().chain(&reply.notify_after) {
+            post(notice, now, &mut transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(Some(reply))
+    }
+
+    /// The book of one payment.
+    pub(super) async fn book(&self, payment_id: PaymentId) -> Result<Option<PaymentBook>, Error> {
+        let book: Option<Json<PaymentBook>> =
+            sqlx::query_scalar("select book from sandbox.payments where payment_id = $1")
+                .bind(payment_id.0)
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(book.map(|Json(book)| book))
+    }
+
+    /// Every payment's book.
+    pub(super) async fn books(&self) -> Result<Vec<PaymentBook>, Error> {
+        let books: Vec<Json<PaymentBook>> =
+            sqlx::query_scalar("select book from sandbox.payments order by payment_id")
+                .fetch_all(&self.pool)
+                .await?;
+        Ok(books.into_iter().map(|Json(book)| book).collect())
+    }
+
+    /// Approves what was pending until now.
+    pub(super) async fn settle(&self, now: DateTime<Utc>) -> Result<(), Error> {
+        let mut transaction = self.pool.begin().await?;
+        let due: Vec<Json<PaymentBook>> = sqlx::query_scalar(
+            "select book from sandbox.payments where settles_at <= $1 limit 100 for update skip locked",
+        )
+        .bind(now)
+        .fetch_all(&mut *transaction)
+        .await?;
+        for Json(mut book) in due {
+            for notice in book.settle(now) {
+                post(&notice, now, &mut transaction).await?;
+            }
+            write(&book, &mut transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// When there is something to do next: a pending operation to approve or a webhook to deliver.
+    pub(super) async fn next_due(&self) -> Result<Option<DateTime<Utc>>, Error> {
+        Ok(sqlx::query_scalar(
+            "select least((select min(settles_at) from sandbox.payments), (select min(due_at) from sandbox.outbox))",
+        )
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
+    /// Webhooks whose time has come, the oldest first.
+    pub(super) async fn due(&self, now: DateTime<Utc>) -> Result<Vec<Waiting>, Error> {
+        Ok(sqlx::query_as(
+            "select number, notice, attempts from sandbox.outbox where due_at <= $1 order by number limit 32",
+        )
+        .bind(now)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// The webhook arrived.
+    pub(super) async fn delivered(&self, number: i64) -> Result<(), Error> {
+        sqlx::query("delete from sandbox.outbox where number = $1").bind(number).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// It did not arrive, and is to be delivered again, later each time.
+    pub(super) async fn undelivered(&self, waiting: &Waiting, now: DateTime<Utc>) -> Result<(), Error> {
+        let exponent = u32::try_from(waiting.attempts).unwrap_or(0).min(16);
+        let pause = Duration::from_millis(100).saturating_mul(1 << exponent).min(BACKOFF_MAX);
+        sqlx::query("update sandbox.outbox set attempts = attempts + 1, due_at = $2 where number = $1")
+            .bind(waiting.number)
+            .bind(now + pause)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+}
+
+async fn write(book: &PaymentBook, db: &mut sqlx::PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("update sandbox.payments set book = $2, settles_at = $3 where payment_id = $1")
+        .bind(book.payment_id.0)
+        .bind(Json(book))
+        .bind(book.next_settlement())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+async fn post(
+    notice: &Notice,
+    due_at: DateTime<Utc>,
+    db: &mut sqlx::PgConnection,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("insert into sandbox.outbox (notice, due_at) values ($1, $2)")
+        .bind(Json(notice))
+        .bind(due_at)
+        .execute(db)
+        .await?;
+    Ok(())
+}
