@@ -2,7 +2,10 @@
 //! position that was passed on, and a wake when there may be more. A wake is only a hint; what has
 //! been seen is decided by positions alone, so that there is neither gap nor double.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures::{
     StreamExt,
@@ -16,6 +19,46 @@ use crate::{EventStore, Filter, Page, Position, StoreError};
 const PAGE_EVENTS: usize = 500;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// The newest position that an adapter has heard of, for those who wait for a newer one.
+#[derive(Debug)]
+pub(crate) struct Wakes {
+    /// Gone once the store is closed.
+    head: Mutex<Option<watch::Sender<Position>>>,
+}
+
+impl Wakes {
+    pub(crate) fn new() -> Self {
+        Self { head: Mutex::new(Some(watch::Sender::new(Position::START))) }
+    }
+
+    /// Wakes everybody up if `head` is news, and says whether it was.
+    pub(crate) fn raise(&self, head: Position) -> bool {
+        self.with_head(|sender| {
+            let raise = |known: &mut Position| std::mem::replace(known, head.max(*known)) < head;
+            sender.as_ref().is_some_and(|sender| sender.send_if_modified(raise))
+        })
+    }
+
+    /// Lets everybody who waits know that nothing more will come.
+    pub(crate) fn end(&self) {
+        self.with_head(|sender| drop(sender.take()));
+    }
+
+    pub(crate) fn have_ended(&self) -> bool {
+        self.with_head(|sender| sender.is_none())
+    }
+
+    /// After the end: what ends at the first wait.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Position> {
+        let subscribed = self.with_head(|sender| sender.as_ref().map(watch::Sender::subscribe));
+        subscribed.unwrap_or_else(|| watch::channel(Position::START).1)
+    }
+
+    fn with_head<T>(&self, then: impl FnOnce(&mut Option<watch::Sender<Position>>) -> T) -> T {
+        then(&mut self.head.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
 
 struct Follower<S> {
     store: S,

@@ -10,6 +10,7 @@ pub mod limits;
 pub mod memory;
 mod open;
 mod port;
+pub mod postgres;
 
 pub use error::{AppendError, FoundEvent, StoreError};
 pub use open::{OpenError, open};

@@ -35,8 +35,8 @@ fn well_formed(stream: &StreamName, events: &[NewEvent]) -> Result<(), AppendErr
     if events.is_empty() {
         return malformed("it has no events".to_owned());
     }
-    if stream.as_str().contains('\0') {
-        return malformed("the name of its stream contains a zero byte".to_owned());
+    if stream.id().is_empty() || stream.as_str().contains('\0') {
+        return malformed(format!("no stream can be called {:?}", stream.as_str()));
     }
     let mut seen = HashSet::with_capacity(events.len());
     for NewEvent { id, name, version, .. } in events {

@@ -13,14 +13,13 @@ use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 use events::StreamName;
 use futures::stream::BoxStream;
-use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use faults::{Fault, FaultPlan, Operation};
 
 use crate::{
     AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, Page, Position,
-    RecordedEvent, StoreError, follow, limits,
+    RecordedEvent, StoreError, follow, follow::Wakes, limits,
 };
 use log::Log;
 
@@ -33,8 +32,7 @@ pub struct MemoryStore {
 struct Shared {
     log: Mutex<Log>,
     faults: Mutex<FaultPlan>,
-    /// Gone once the store is closed.
-    head: Mutex<Option<watch::Sender<Position>>>,
+    wakes: Wakes,
     time: Box<dyn Fn() -> DateTime<Utc> + Send + Sync>,
 }
 
@@ -51,7 +49,7 @@ impl MemoryStore {
             shared: Arc::new(Shared {
                 log: Mutex::new(Log::default()),
                 faults: Mutex::new(FaultPlan::none()),
-                head: Mutex::new(Some(watch::Sender::new(Position::START))),
+                wakes: Wakes::new(),
                 time: Box::new(time),
             }),
         }
@@ -64,7 +62,7 @@ impl MemoryStore {
 
     /// Lets the plan have its way with a call, and answers what is left to do afterwards.
     async fn meet_fault(&self, operation: Operation) -> Result<Option<AnswerLost>, StoreError> {
-        if lock(&self.shared.head).is_none() {
+        if self.shared.wakes.have_ended() {
             return Err(StoreError::Unavailable {
                 doing: operation.doing(),
                 reason: "the store was closed".to_owned(),
@@ -136,9 +134,7 @@ impl EventStore for MemoryStore {
             // No store keeps more of a second than the least exact of them.
             let recorded_at = (self.shared.time)().trunc_subsecs(6);
             let appended = log.append(stream, expected, events, recorded_at)?;
-            if let Some(head) = &*lock(&self.shared.head) {
-                head.send_replace(log.head());
-            }
+            self.shared.wakes.raise(log.head());
             appended
         };
         lost.map_or(Ok(appended), |lost| Err(StoreError::from(lost).into()))
@@ -167,13 +163,10 @@ impl EventStore for MemoryStore {
     }
 
     fn follow(&self, after: Position, filter: Filter) -> BoxStream<'static, Result<Page, StoreError>> {
-        let wakes = lock(&self.shared.head).as_ref().map(watch::Sender::subscribe);
-        // Without a sender it ends with the first wait, as it does when the store is closed later.
-        let wakes = wakes.unwrap_or_else(|| watch::channel(Position::START).1);
-        follow::follow(self.clone(), wakes, after, filter)
+        follow::follow(self.clone(), self.shared.wakes.subscribe(), after, filter)
     }
 
     async fn close(&self) {
-        lock(&self.shared.head).take();
+        self.shared.wakes.end();
     }
 }

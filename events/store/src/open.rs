@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{EventStore, StoreError, memory::MemoryStore};
+use sqlx::postgres::PgConnectOptions;
+
+use crate::{EventStore, StoreError, memory::MemoryStore, postgres::PostgresStore};
 
 /// Why no store was opened.
 #[derive(Debug, thiserror::Error)]
@@ -19,18 +21,30 @@ pub enum OpenError {
         /// The part before the colon.
         scheme: String,
     },
+    /// The scheme is known, but the rest cannot be read. It may hold a password and is not repeated.
+    #[error("the URL of the Postgres event store cannot be read: {reason}")]
+    Unreadable {
+        /// What the parser objected to.
+        reason: String,
+    },
     /// The store itself failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-const KNOWN_SCHEMES: &str = "memory:";
+const KNOWN_SCHEMES: &str = "postgres://, memory:";
 
-/// Opens the store that `url` names: `memory:` for an empty one in memory.
-#[allow(clippy::unused_async)]
+/// Opens the store that `url` names: `postgres://…` (or `postgresql://…`) for a database that was
+/// migrated, `memory:` for an empty one in memory.
 pub async fn open(url: &str) -> Result<Arc<dyn EventStore>, OpenError> {
     let (scheme, _) = url.split_once(':').ok_or_else(|| OpenError::NoScheme { url: url.to_owned() })?;
     match scheme {
+        "postgres" | "postgresql" => {
+            let options: PgConnectOptions = url
+                .parse()
+                .map_err(|error: sqlx::Error| OpenError::Unreadable { reason: error.to_string() })?;
+            Ok(Arc::new(PostgresStore::connect(options).await?))
+        }
         "memory" => Ok(Arc::new(MemoryStore::new())),
         scheme => Err(OpenError::UnknownScheme { scheme: scheme.to_owned() }),
     }

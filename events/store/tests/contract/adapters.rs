@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
-use event_store::{EventStore, memory::MemoryStore};
+use event_store::{
+    EventStore,
+    memory::MemoryStore,
+    postgres::{PostgresStore, migrate},
+};
+use platform::postgres::testing::fresh_database;
 
-/// A store, with what must live as long as it does.
-pub(crate) struct Adapter {
-    pub(crate) store: Arc<dyn EventStore>,
+pub(crate) async fn memory() -> Arc<dyn EventStore> {
+    Arc::new(MemoryStore::new())
 }
 
-pub(crate) async fn memory() -> Adapter {
-    Adapter { store: Arc::new(MemoryStore::new()) }
+pub(crate) async fn postgres() -> Arc<dyn EventStore> {
+    let databases = fresh_database().await;
+    migrate(&databases.owner).await.unwrap();
+    Arc::new(PostgresStore::connect(databases.service).await.unwrap())
 }

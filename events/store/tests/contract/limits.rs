@@ -20,7 +20,8 @@ pub(crate) async fn nothing_and_the_same_twice_are_malformed(store: Arc<dyn Even
         (stream("a"), vec![named("Order\0Placed")], "name"),
         (stream("a"), vec![version(0)], "version 0"),
         (stream("a"), vec![version(32_768)], "version 32768"),
-        (stream("a\0b"), some(1), "zero byte"),
+        (stream("a\0b"), some(1), "no stream"),
+        (stream(""), some(1), "no stream"),
     ];
     for (stream, events, why) in cases {
         match store.append(&stream, ExpectedRevision::Any, events).await {

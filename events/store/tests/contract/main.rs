@@ -55,11 +55,11 @@ macro_rules! hold_to_the_contract {
         mod $adapter { $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $rule() {
-                let adapter = crate::adapters::$adapter().await;
-                crate::history::in_time(crate::$room::$rule(adapter.store)).await;
+                let store = crate::adapters::$adapter().await;
+                crate::history::in_time(crate::$room::$rule(store)).await;
             }
         )+ }
     };
 }
 
-hold_to_the_contract!(memory);
+hold_to_the_contract!(memory, postgres);

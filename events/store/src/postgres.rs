@@ -1,0 +1,183 @@
+//! The store in Postgres. Positions are dense and in the order of commits, from however many processes:
+//! whoever appends holds the lock of the head until the commit. Within a process appends are gathered
+//! and committed together.
+
+mod batch;
+mod failure;
+mod listener;
+mod migrations;
+mod number;
+mod reading;
+mod sequencer;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use events::StreamName;
+use futures::stream::BoxStream;
+use sqlx::{ConnectOptions, postgres::PgConnectOptions};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub use migrations::migrate;
+
+use self::{
+    batch::BatchLimits,
+    listener::Listener,
+    reading::Reader,
+    sequencer::{Patience, Sequencer},
+};
+use crate::{
+    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, Page, Position,
+    RecordedEvent, StoreError, follow, follow::Wakes,
+};
+
+/// How a [`PostgresStore`] deals with load and outages. The defaults suit a service.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// The most connections for reading. Appending and listening take one more each.
+    pub read_connections_max: u32,
+    /// How long a read waits for a connection.
+    pub acquire_timeout: Duration,
+    /// How long a read may take.
+    pub read_timeout: Duration,
+    /// How long one try of a commit may take.
+    pub commit_timeout: Duration,
+    /// How long after it was handed over an append is given up, when the database is away.
+    pub give_up_after: Duration,
+    /// How many appends may wait; a caller beyond that waits to be let in.
+    pub queue_appends_max: usize,
+    /// The most events that are committed together.
+    pub batch_events_max: usize,
+    /// The most bytes that are committed together.
+    pub batch_bytes_max: usize,
+    /// How often the head is read, in case notifications get lost.
+    pub poll_interval: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            read_connections_max: 8,
+            acquire_timeout: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(20),
+            commit_timeout: Duration::from_secs(5),
+            give_up_after: Duration::from_secs(15),
+            queue_appends_max: 1_024,
+            batch_events_max: 2_000,
+            batch_bytes_max: 16 * 1024 * 1024,
+            poll_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+/// A log in a Postgres database. Cheap to clone; clones share connections and the sequencer.
+#[derive(Debug, Clone)]
+pub struct PostgresStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    reader: Reader,
+    sequencer: Sequencer,
+    wakes: Arc<Wakes>,
+    listening: CancellationToken,
+}
+
+impl Drop for Inner {
+    /// The sequencer ends by itself when nobody can hand anything over.
+    fn drop(&mut self) {
+        self.listening.cancel();
+    }
+}
+
+impl PostgresStore {
+    /// Opens the log of a database that was [migrated](migrate), with a role that may read it, and
+    /// append if that is wanted. Must be called within a Tokio runtime, which then runs its tasks.
+    pub async fn connect(options: PgConnectOptions) -> Result<Self, StoreError> {
+        Self::connect_with(options, Settings::default()).await
+    }
+
+    /// Like [`PostgresStore::connect`], with other settings.
+    pub async fn connect_with(options: PgConnectOptions, settings: Settings) -> Result<Self, StoreError> {
+        let options = options.disable_statement_logging();
+        let reader = Reader::new(
+            for_lookups(&options, settings.read_timeout),
+            settings.read_connections_max,
+            settings.acquire_timeout,
+            settings.read_timeout,
+        );
+        let head = reader.head().await?;
+        let wakes = Arc::new(Wakes::new());
+        wakes.raise(head);
+        let listening = CancellationToken::new();
+        let listener =
+            Listener::new(options.clone(), reader.clone(), Arc::clone(&wakes), settings.poll_interval);
+        tokio::spawn(listener.run(listening.clone()));
+        let patience = Patience {
+            queue_appends_max: settings.queue_appends_max,
+            batch: BatchLimits { events_max: settings.batch_events_max, bytes_max: settings.batch_bytes_max },
+            try_timeout: settings.commit_timeout,
+            give_up_after: settings.give_up_after,
+        };
+        let options = with_timeout(&options, settings.commit_timeout);
+        let sequencer = Sequencer::start(options, patience, Arc::clone(&wakes), head);
+        Ok(Self { inner: Arc::new(Inner { reader, sequencer, wakes, listening }) })
+    }
+}
+
+/// The server gives up as well, so that no statement outlives the one who asked.
+fn with_timeout(options: &PgConnectOptions, timeout: Duration) -> PgConnectOptions {
+    options.clone().options([("statement_timeout", timeout.as_millis().to_string())])
+}
+
+/// Every read is a lookup by index, whatever the statistics of a young log suggest.
+fn for_lookups(options: &PgConnectOptions, timeout: Duration) -> PgConnectOptions {
+    with_timeout(options, timeout).options([("enable_seqscan", "off"), ("jit", "off")])
+}
+
+#[async_trait]
+impl EventStore for PostgresStore {
+    async fn append(
+        &self,
+        stream: &StreamName,
+        expected: ExpectedRevision,
+        events: Vec<NewEvent>,
+    ) -> Result<Appended, AppendError> {
+        self.inner.sequencer.append(stream, expected, events).await
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamName,
+        direction: Direction,
+        from: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.inner.reader.stream(stream, direction, from, limit).await
+    }
+
+    async fn read_all(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, StoreError> {
+        self.inner.reader.page(after, filter, limit).await
+    }
+
+    async fn head(&self) -> Result<Position, StoreError> {
+        self.inner.reader.head().await
+    }
+
+    async fn find(&self, event_id: Uuid) -> Result<Option<RecordedEvent>, StoreError> {
+        self.inner.reader.find(event_id).await
+    }
+
+    fn follow(&self, after: Position, filter: Filter) -> BoxStream<'static, Result<Page, StoreError>> {
+        follow::follow(self.clone(), self.inner.wakes.subscribe(), after, filter)
+    }
+
+    async fn close(&self) {
+        self.inner.sequencer.close().await;
+        self.inner.wakes.end();
+        self.inner.listening.cancel();
+        self.inner.reader.close().await;
+    }
+}
