@@ -14,7 +14,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::Child,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     thread,
     time::{Duration, Instant},
 };
@@ -33,12 +33,20 @@ use super::{Databases, Error, Passwords, binaries::Binaries, during, provision};
 const READY_PATIENCE: Duration = Duration::from_mins(2);
 /// A fast shutdown writes a checkpoint.
 const STOP_PATIENCE: Duration = Duration::from_mins(1);
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(5);
+/// How soon a server that died is noticed, and how long before another try to launch it.
+const WATCH: Duration = Duration::from_millis(200);
+const LOCK: &str = "counterfoil.lock";
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// A running server, and the right to its data directory. Dropping it asks the server to stop.
+/// A running server, and the right to its data directory. A server process that dies is started again
+/// where it was. Dropping this value asks the server to stop.
 #[derive(Debug)]
-pub struct Server {
+pub struct Server(Arc<Supervised>);
+
+#[derive(Debug)]
+struct Supervised {
     cluster: Cluster,
     binaries: Binaries,
     user: ServerUser,
@@ -89,7 +97,7 @@ impl Server {
         }
         cluster.stop_orphan()?;
 
-        let server = Self {
+        let supervised = Arc::new(Supervised {
             cluster,
             binaries,
             user,
@@ -98,60 +106,55 @@ impl Server {
             remove_when_gone,
             process: Mutex::new(Process { port: free_port()?, running: None }),
             _lock: lock,
-        };
-        server.launch(&mut server.process())?;
-        Ok(server)
+        });
+        supervised.launch(&mut supervised.process())?;
+        supervise(Arc::downgrade(&supervised))
+            .map_err(during("watch over", &supervised.cluster.directory))?;
+        Ok(Self(supervised))
     }
 
     /// The database `name` on this server, made with its roles if it is not there.
     pub async fn databases(&self, name: &str) -> Result<Databases, Error> {
-        provision(&self.superuser(), &self.passwords, name).await
+        provision(&self.superuser(), &self.0.passwords, name).await
     }
 
     /// How to reach the server as its superuser.
     pub fn superuser(&self) -> PgConnectOptions {
-        PgConnectOptions::new_without_pgpass()
-            .host("127.0.0.1")
-            .port(self.port())
-            .ssl_mode(PgSslMode::Disable)
-            .username("postgres")
-            .password(&self.passwords.by_role.postgres)
-            .database("postgres")
-            .application_name("counterfoil")
+        superuser(self.port(), &self.0.passwords)
     }
 
     /// Where it listens, on 127.0.0.1. It stays the same while this value lives.
     pub fn port(&self) -> u16 {
-        self.process().port
+        self.0.process().port
     }
 
     /// The server's own process, while there is one.
     pub fn pid(&self) -> Option<u32> {
-        self.process().running.as_ref().map(|running| running.child.id())
+        self.0.process().running.as_ref().map(|running| running.child.id())
     }
 
     /// Stops the server cleanly and waits until it has ended. Does nothing if it has stopped.
     pub fn stop(&self) -> Result<(), Error> {
-        self.end(Signal::SIGINT)
+        self.0.end(Signal::SIGINT)
     }
 
     /// Stops the server at once, without a checkpoint, as a power cut would; it recovers when it is
     /// launched again.
     #[cfg(any(test, feature = "testing"))]
     pub fn crash(&self) -> Result<(), Error> {
-        self.end(Signal::SIGQUIT)
+        self.0.end(Signal::SIGQUIT)
     }
 
     /// Launches the server again after it was stopped or crashed, where it was.
     #[cfg(any(test, feature = "testing"))]
     pub fn resume(&self) -> Result<(), Error> {
-        let mut process = self.process();
-        if process.running.is_none() { self.launch(&mut process) } else { Ok(()) }
+        let mut process = self.0.process();
+        if process.running.is_none() { self.0.launch(&mut process) } else { Ok(()) }
     }
 
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn passwords(&self) -> &Passwords {
-        &self.passwords
+        &self.0.passwords
     }
 
     /// Stops whatever a dead process left running on that data directory, whose lock the caller holds.
@@ -159,7 +162,9 @@ impl Server {
     pub(super) fn stop_orphan_of(data_dir: &Path) -> Result<(), Error> {
         Cluster { directory: data_dir.join("postgres") }.stop_orphan()
     }
+}
 
+impl Supervised {
     fn process(&self) -> MutexGuard<'_, Process> {
         // The guarded value is replaced whole, so a panic elsewhere cannot have left it half changed.
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
@@ -182,6 +187,25 @@ impl Server {
         }
         running.watchdog.dismiss();
         Ok(())
+    }
+
+    /// A server that was stopped on purpose is not dead: it was taken out of `running` before.
+    fn launch_again_if_dead(&self) {
+        let mut process = self.process();
+        let Some(running) = &mut process.running else { return };
+        let status = match running.child.try_wait() {
+            Ok(None) => return,
+            Ok(Some(status)) => status.to_string(),
+            Err(error) => error.to_string(),
+        };
+        tracing::error!(status, "the database server ended unexpectedly; starting it again");
+        if let Some(dead) = process.running.take() {
+            dead.watchdog.dismiss();
+        }
+        while let Err(error) = self.launch(&mut process) {
+            tracing::error!(%error, "the database server could not be started again; trying on");
+            thread::sleep(WATCH);
+        }
     }
 
     /// Starts the process and waits until its `postmaster.pid` says that it is ready. A port that was
@@ -264,9 +288,52 @@ impl Server {
     }
 }
 
+/// How to reach the database `name` of the server that another living process runs on this data
+/// directory, if one does. For commands that work beside a running service.
+pub async fn attach(data_dir: &Path, name: &str) -> Result<Option<Databases>, Error> {
+    let lock_path = data_dir.join(LOCK);
+    let running = match OpenOptions::new().write(true).open(&lock_path) {
+        Ok(lock) => match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => Cluster { directory: data_dir.join("postgres") }
+                .postmaster()
+                .filter(|postmaster| postmaster.ready),
+            Ok(()) => None,
+            Err(TryLockError::Error(source)) => return Err(during("lock", &lock_path)(source)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(source) => return Err(during("open", &lock_path)(source)),
+    };
+    let Some(postmaster) = running else { return Ok(None) };
+    let passwords = Passwords::load_or_generate(data_dir)?;
+    Ok(Some(provision(&superuser(postmaster.port, &passwords), &passwords, name).await?))
+}
+
+fn superuser(port: u16, passwords: &Passwords) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(port)
+        .ssl_mode(PgSslMode::Disable)
+        .username("postgres")
+        .password(&passwords.by_role.postgres)
+        .database("postgres")
+        .application_name("counterfoil")
+}
+
+/// Launches the server again whenever it ends without our asking, until nobody holds it any more.
+fn supervise(supervised: Weak<Supervised>) -> io::Result<()> {
+    thread::Builder::new().name("postgres".to_owned()).spawn(move || {
+        loop {
+            thread::sleep(WATCH);
+            let Some(supervised) = supervised.upgrade() else { return };
+            supervised.launch_again_if_dead();
+        }
+    })?;
+    Ok(())
+}
+
 /// Takes the data directory for this process until it dies, or says who has it.
 fn lock(data_dir: &Path) -> Result<File, Error> {
-    let path = data_dir.join("counterfoil.lock");
+    let path = data_dir.join(LOCK);
     let mut file = OpenOptions::new()
         .create(true)
         .read(true)
@@ -274,14 +341,19 @@ fn lock(data_dir: &Path) -> Result<File, Error> {
         .truncate(false)
         .open(&path)
         .map_err(during("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            file.read_to_string(&mut pid).map_err(during("read", &path))?;
-            return Err(Error::InUse { directory: data_dir.to_owned(), pid: pid.trim().to_owned() });
+    let asked = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            // A process that was killed a moment ago may not have let go yet.
+            Err(TryLockError::WouldBlock) if asked.elapsed() < LOCK_PATIENCE => thread::sleep(POLL),
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                file.read_to_string(&mut pid).map_err(during("read", &path))?;
+                return Err(Error::InUse { directory: data_dir.to_owned(), pid: pid.trim().to_owned() });
+            }
+            Err(TryLockError::Error(source)) => return Err(during("lock", &path)(source)),
         }
-        Err(TryLockError::Error(source)) => return Err(during("lock", &path)(source)),
     }
     file.set_len(0)
         .and_then(|()| file.write_all(std::process::id().to_string().as_bytes()))

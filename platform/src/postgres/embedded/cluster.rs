@@ -31,6 +31,7 @@ pub(super) struct Cluster {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Postmaster {
     pub(super) pid: i32,
+    pub(super) port: u16,
     pub(super) ready: bool,
 }
 
@@ -118,12 +119,14 @@ impl Cluster {
     }
 }
 
-/// The first line is the process, the eighth its state.
+/// By lines, from the first: the process, the directory, its start, the port, two addresses, its shared
+/// memory, its state. A server that has just begun has written only some of them.
 fn parse_postmaster(text: &str) -> Option<Postmaster> {
-    let mut lines = text.lines();
-    let pid = lines.next()?.trim().parse().ok()?;
-    let ready = lines.nth(6).is_some_and(|state| state.trim() == "ready");
-    Some(Postmaster { pid, ready })
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let pid = lines.first()?.parse().ok()?;
+    let port = lines.get(3).and_then(|port| port.parse().ok());
+    let ready = port.is_some() && lines.get(7) == Some(&"ready");
+    Some(Postmaster { pid, port: port.unwrap_or_default(), ready })
 }
 
 fn remove_if_there(directory: &Path) -> Result<(), Error> {
@@ -141,10 +144,10 @@ mod tests {
     #[test]
     fn the_postmaster_file_tells_the_process_and_whether_it_is_ready() {
         let starting = "4711\n/data/postgres\n1763000000\n20001\n\n127.0.0.1\n  1234  5678\nstarting\n";
-        assert_eq!(parse_postmaster(starting), Some(Postmaster { pid: 4711, ready: false }));
+        assert_eq!(parse_postmaster(starting), Some(Postmaster { pid: 4711, port: 20_001, ready: false }));
         let ready = starting.replace("starting", "ready   ");
-        assert_eq!(parse_postmaster(&ready), Some(Postmaster { pid: 4711, ready: true }));
-        assert_eq!(parse_postmaster("4711\n"), Some(Postmaster { pid: 4711, ready: false }));
+        assert_eq!(parse_postmaster(&ready), Some(Postmaster { pid: 4711, port: 20_001, ready: true }));
+        assert_eq!(parse_postmaster("4711\n"), Some(Postmaster { pid: 4711, port: 0, ready: false }));
         assert_eq!(parse_postmaster(""), None);
     }
 

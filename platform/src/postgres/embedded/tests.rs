@@ -89,6 +89,30 @@ async fn a_directory_in_use_is_refused_with_the_process_that_has_it() {
 }
 
 #[tokio::test]
+async fn another_process_reaches_the_server_while_it_runs_and_only_then() {
+    let dir = data_dir();
+    assert!(attach(dir.path(), "counterfoil").await.unwrap().is_none());
+    let server = Server::start(dir.path()).await.unwrap();
+    let attached = attach(dir.path(), "counterfoil").await.unwrap().expect("it runs");
+    connect(&attached.service).await.close().await.unwrap();
+    server.stop().unwrap();
+    drop(server);
+    assert!(attach(dir.path(), "counterfoil").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_comes_back_where_it_was() {
+    let private = PrivateServer::start().await;
+    let killed = private.server.pid().unwrap();
+    connect(&private.databases.owner).await.execute("create schema kept").await.unwrap();
+    kill(Pid::from_raw(i32::try_from(killed).unwrap()), Signal::SIGKILL).unwrap();
+    wait_until("another server has taken its place", || {
+        private.server.pid().is_some_and(|pid| pid != killed)
+    });
+    connect(&private.databases.owner).await.execute("create table kept.again ()").await.unwrap();
+}
+
+#[tokio::test]
 async fn dropping_the_server_stops_it() {
     let dir = data_dir();
     let server = Server::start(dir.path()).await.unwrap();
