@@ -63,6 +63,12 @@ pub struct AttentionRow {
     pub resolved_at: Option<DateTime<Utc>>,
 }
 
+impl AttentionRow {
+    /// Its columns, for a select.
+    pub const COLUMNS: &'static str =
+        "stream, item, kind, order_id, code, detail, raised_position, raised_at, resolved_at";
+}
+
 #[async_trait]
 impl Projector for Attention {
     fn definition(&self) -> &'static Definition {

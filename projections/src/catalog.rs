@@ -51,6 +51,11 @@ pub struct ProductRow {
     pub prices: Json<Vec<Price>>,
 }
 
+impl ProductRow {
+    /// Its columns, for a select.
+    pub const COLUMNS: &'static str = "sku, title, status, revision, listed_at, updated_at, prices";
+}
+
 /// A price as a read model keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Price {

@@ -45,6 +45,11 @@ pub struct ChangeRow {
     pub occurred_at: DateTime<Utc>,
 }
 
+impl ChangeRow {
+    /// Its columns, for a select.
+    pub const COLUMNS: &'static str = "position, order_id, name, status, data, occurred_at";
+}
+
 #[async_trait]
 impl Projector for Feed {
     fn definition(&self) -> &'static Definition {

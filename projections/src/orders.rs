@@ -81,6 +81,12 @@ pub struct OrderRow {
     pub updated_at: DateTime<Utc>,
 }
 
+impl OrderRow {
+    /// Its columns, for a select.
+    pub const COLUMNS: &'static str = "order_id, customer_id, status, payment_status, display_status, reason, currency, total, units, \
+        captured, refunded, origin, reference, country, revision, payment_revision, placed_at, updated_at";
+}
+
 /// A row of `read.order_lines`.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct OrderLineRow {
@@ -96,6 +102,11 @@ pub struct OrderLineRow {
     pub unit_price_thousandths: i64,
     /// What the line comes to, in minor units.
     pub amount: i64,
+}
+
+impl OrderLineRow {
+    /// Its columns, for a select.
+    pub const COLUMNS: &'static str = "order_id, line, sku, quantity, unit_price_thousandths, amount";
 }
 
 #[async_trait]

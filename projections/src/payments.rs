@@ -69,6 +69,12 @@ pub struct PaymentRow {
     pub updated_at: DateTime<Utc>,
 }
 
+impl PaymentRow {
+    /// Its columns, for a select.
+    pub const COLUMNS: &'static str = "payment_id, order_id, status, currency, requested, authorized, captured, refunded, decline_code, \
+        provider_reference, revision, requested_at, updated_at";
+}
+
 #[async_trait]
 impl Projector for Payments {
     fn definition(&self) -> &'static Definition {

@@ -59,6 +59,12 @@ pub struct StockRow {
     pub updated_at: DateTime<Utc>,
 }
 
+impl StockRow {
+    /// Its columns, for a select.
+    pub const COLUMNS: &'static str =
+        "sku, received, adjusted, reserved, committed, dispatched, available, revision, updated_at";
+}
+
 /// What a batch does to the stock of one SKU.
 #[derive(Default)]
 struct Change {

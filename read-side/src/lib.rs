@@ -1,1 +1,42 @@
-//! Placeholder.
+//! The query API over the read models.
+//!
+//! **Nothing is written here**: the database role can only read the views of schema `read`. Every
+//! answer says which position of the log it reflects, read in the same snapshot as its rows.
+
+mod answer;
+mod asked;
+mod attention;
+mod cursor;
+mod live;
+mod models;
+mod money;
+mod orders;
+mod payments;
+mod products;
+mod refusal;
+mod sales;
+mod stock;
+
+pub use models::{Limits, ReadModels};
+pub use refusal::TYPES as PROBLEM_TYPES;
+
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The routes of all queries, with their documentation.
+pub fn router(models: ReadModels) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(products::list))
+        .routes(routes!(products::one))
+        .routes(routes!(orders::list))
+        .routes(routes!(orders::one))
+        .routes(routes!(orders::of_customer))
+        .routes(routes!(live::of_order))
+        .routes(routes!(live::of_all))
+        .routes(routes!(stock::list))
+        .routes(routes!(stock::one))
+        .routes(routes!(payments::list))
+        .routes(routes!(payments::one))
+        .routes(routes!(sales::by_period))
+        .routes(routes!(attention::list))
+        .with_state(models)
+}

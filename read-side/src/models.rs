@@ -1,0 +1,112 @@
+//! Access to the read models: a pool of connections that can only read, and where each model is.
+
+use std::{sync::Arc, time::Duration};
+
+use event_store::Position;
+use platform::problem::Problem;
+use projections::{Positions, WaitError};
+use sqlx::{
+    AssertSqlSafe, PgPool, Postgres, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::{asked::Conditions, refusal};
+
+/// How much is served at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections to the database.
+    pub connections_max: u32,
+    /// How long a query waits for a connection before it is answered 503.
+    pub acquire_timeout: Duration,
+    /// How long one statement may take.
+    pub statement_timeout: Duration,
+    /// Clients that follow orders live.
+    pub streams_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 16,
+            acquire_timeout: Duration::from_secs(2),
+            statement_timeout: Duration::from_secs(5),
+            streams_max: 1_000,
+        }
+    }
+}
+
+/// The read models, as the query API sees them. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ReadModels {
+    pool: PgPool,
+    pub(crate) positions: Positions,
+    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl ReadModels {
+    /// Connects, when first asked, as the reader's role. Listens for new positions, and ends live
+    /// streams, on `shutdown`. Must be called within a Tokio runtime.
+    pub fn new(reader: &PgConnectOptions, limits: Limits, shutdown: CancellationToken) -> Self {
+        let options = reader.clone().application_name("counterfoil read").options([
+            ("statement_timeout", limits.statement_timeout.as_millis().to_string()),
+            // Bounds what a switch of views has to wait for.
+            ("idle_in_transaction_session_timeout", limits.statement_timeout.as_millis().to_string()),
+        ]);
+        // One connection more, for the listener.
+        let pool = PgPoolOptions::new()
+            .max_connections(limits.connections_max + 1)
+            .acquire_timeout(limits.acquire_timeout)
+            .connect_lazy_with(options);
+        let positions = Positions::start(pool.clone(), shutdown.clone());
+        Self { pool, positions, streams: Arc::new(Semaphore::new(limits.streams_max)), shutdown }
+    }
+
+    /// Whether the database answers, for readiness.
+    pub async fn ping(&self) -> Result<(), sqlx::Error> {
+        sqlx::query("select 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// A snapshot of one read model that is as fresh as was asked for.
+    pub(crate) async fn snapshot(
+        &self,
+        projection: &'static str,
+        conditions: &Conditions,
+    ) -> Result<Snapshot, Problem> {
+        loop {
+            if let Some(wanted) = conditions.at_least {
+                let waited = self.positions.wait_for(projection, wanted, conditions.deadline).await;
+                waited.map_err(|error| match error {
+                    WaitError::NotFreshEnough(stale) => {
+                        refusal::not_fresh_enough(stale.current.0, stale.wanted.0)
+                    }
+                    WaitError::Database(error) => refusal::failed(error),
+                })?;
+            }
+            let snapshot = self.open(projection).await.map_err(refusal::failed)?;
+            // Between the two a version that was a little behind may have been promoted.
+            if conditions.at_least.is_none_or(|wanted| snapshot.position >= wanted) {
+                return Ok(snapshot);
+            }
+        }
+    }
+
+    /// Opens a snapshot. The position is read first: its view is the first to be switched when another
+    /// version is promoted, so that rows and position are of one version.
+    async fn open(&self, projection: &'static str) -> Result<Snapshot, sqlx::Error> {
+        let mut tx = self.pool.begin_with("begin isolation level repeatable read read only").await?;
+        let sql = format!("select position from read.{projection}_position");
+        let position: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *tx).await?;
+        Ok(Snapshot { tx, position: Position(u64::try_from(position).unwrap_or(0)) })
+    }
+}
+
+/// One read model at one moment: all that is read through it belongs together.
+pub(crate) struct Snapshot {
+    pub(crate) tx: Transaction<'static, Postgres>,
+    pub(crate) position: Position,
+}

@@ -1,0 +1,79 @@
+//! What the query API refuses, and how an outage of its database is said.
+
+use std::{borrow::Cow, time::Duration};
+
+use platform::problem::{INTERNAL, INVALID_REQUEST, NOT_FOUND, Problem, UNAVAILABLE};
+use sqlx::error::DatabaseError;
+
+platform::problem_types! {
+    /// What only the query API answers.
+    pub const TYPES;
+
+    /// The read model has not got to the position that `Counterfoil-At-Least` asks for. Ask again, or
+    /// let the server wait for it with `Prefer: wait=<seconds>`.
+    NOT_FRESH_ENOUGH = 503 "not-fresh-enough" "The read model is not that fresh yet";
+
+    /// More clients follow orders live than this server serves. Ask again later.
+    TOO_MANY_STREAMS = 503 "too-many-streams" "Too many clients follow orders live";
+}
+
+/// When to ask again after an outage.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// There is nothing by this id.
+pub(crate) fn not_found(what: &str) -> Problem {
+    Problem::new(&NOT_FOUND).detail(format!("there is no such {what}"))
+}
+
+/// A query failed: the database cannot be reached or is too busy, it cannot take a value that was
+/// asked for, or we are wrong.
+pub(crate) fn failed(error: sqlx::Error) -> Problem {
+    let code = error.as_database_error().and_then(DatabaseError::code).map(Cow::into_owned);
+    let code = code.as_deref().unwrap_or_default();
+    // 42P01 and 3F000: the read models have not been made yet.
+    let unready = ["08", "53", "57", "55", "40"].iter().any(|class| code.starts_with(class))
+        || ["42P01", "3F000", "28000", "28P01", "42501"].contains(&code);
+    match error {
+        sqlx::Error::PoolTimedOut => {
+            tracing::warn!("no connection to the read models was free in time");
+            unavailable()
+        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::WorkerCrashed => {
+            tracing::error!(%error, "the read models cannot be reached");
+            unavailable()
+        }
+        error if unready => {
+            tracing::error!(%error, "the read models cannot be asked");
+            unavailable()
+        }
+        error if code.starts_with("22") => {
+            tracing::debug!(%error, "a value that no column can hold was asked for");
+            Problem::new(&INVALID_REQUEST).detail("a value is out of range")
+        }
+        error => {
+            tracing::error!(%error, "a query failed");
+            Problem::new(&INTERNAL)
+        }
+    }
+}
+
+fn unavailable() -> Problem {
+    Problem::new(&UNAVAILABLE).retry_after(RETRY_AFTER)
+}
+
+/// The read model is not at the position that was asked for.
+pub(crate) fn not_fresh_enough(current: u64, wanted: u64) -> Problem {
+    Problem::new(&NOT_FRESH_ENOUGH)
+        .detail(format!("the read model is at position {current}, not yet at {wanted}"))
+        .with("position", current)
+        .with("at_least", wanted)
+        .retry_after(RETRY_AFTER)
+}
+
+/// Too many clients follow orders.
+pub(crate) fn too_many_streams() -> Problem {
+    Problem::new(&TOO_MANY_STREAMS).retry_after(Duration::from_secs(5))
+}

@@ -1,0 +1,90 @@
+//! Reading one's own writes.
+
+use std::time::Duration;
+
+use event_store::EventStore;
+use read_side::Limits;
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use crate::{history::*, served::Served, world::{minute, within}};
+
+#[tokio::test]
+async fn a_read_waits_for_the_position_that_it_asks_for() {
+    let mut served = Served::stale(Limits::default()).await;
+    let order = served.world.paid_order(1, minute(0)).await;
+    let head = served.world.store.head().await.unwrap();
+    let path = format!("/orders/{order}");
+
+    let stale = served.request(&path).header("Counterfoil-At-Least", head.0).send().await.unwrap();
+    assert_eq!(stale.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(stale.headers()["retry-after"], "1");
+    let problem: Value = stale.json().await.unwrap();
+    assert_eq!(problem["type"], "/problems/not-fresh-enough");
+    assert_eq!((problem["position"].as_u64(), problem["at_least"].as_u64()), (Some(0), Some(head.0)));
+
+    let waiting = tokio::spawn(served.request(&path).header("Counterfoil-At-Least", head.0).header("Prefer", "wait=30").send());
+    served.start_projections();
+    let answer = within("the waiting read is answered", waiting).await.unwrap().unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["preference-applied"], "wait");
+    let position: u64 = answer.headers()["counterfoil-position"].to_str().unwrap().parse().unwrap();
+    assert!(position >= head.0);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_wait_ends_when_its_time_is_over() {
+    let served = Served::stale(Limits::default()).await;
+    let request = served.request("/orders").header("Counterfoil-At-Least", 99).header("Prefer", "wait=1");
+    let answer = within("the wait ends", request.send()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_written_is_always_there_for_a_read_that_asks_for_it() {
+    let served = Served::start().await;
+    for number in 1..=50 {
+        let order = order_id(number);
+        served.world.order(order, &placed(order, None, vec![line("mug", 1, 250)]), minute(0)).await;
+        let answer = served.fresh(&format!("/orders/{order}")).await;
+        assert_eq!(answer.status(), StatusCode::OK, "order {number}");
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn when_all_connections_are_busy_a_query_is_told_to_come_back() {
+    let limits = Limits {
+        connections_max: 1,
+        acquire_timeout: Duration::from_millis(100),
+        statement_timeout: Duration::from_secs(30),
+        ..Limits::default()
+    };
+    let mut served = Served::stale(limits).await;
+    served.start_projections();
+    served.world.paid_order(1, minute(0)).await;
+    served.fresh("/orders").await;
+    // Somebody locks the view, so that the one connection waits.
+    let mut owner = served.world.projector().await;
+    sqlx::raw_sql("begin; lock table read.orders in access exclusive mode").execute(&mut owner).await.unwrap();
+    let waiting: Vec<_> = (0..2).map(|_| tokio::spawn(served.request("/orders").send())).collect();
+    let refused = async {
+        loop {
+            let answer = served.request("/orders").send().await.unwrap();
+            if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+                return answer;
+            }
+        }
+    };
+    let refused = within("a query is refused", refused).await;
+    assert_eq!(refused.headers()["retry-after"], "1");
+    assert_eq!(refused.json::<Value>().await.unwrap()["type"], "/problems/unavailable");
+    sqlx::raw_sql("rollback").execute(&mut owner).await.unwrap();
+    for waiting in waiting {
+        within("those that waited are answered", waiting).await.unwrap().unwrap();
+    }
+    assert_eq!(served.fresh("/orders").await.status(), StatusCode::OK);
+    served.stop().await;
+}
