@@ -41,7 +41,10 @@ impl Events {
                 let (block, rest) = (block.to_owned(), rest.to_owned());
                 self.text = rest;
                 let field = |name: &str| {
-                    block.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
+                    block
+                        .lines()
+                        .find_map(|line| line.strip_prefix(name))
+                        .map(|value| value.trim().to_owned())
                 };
                 let Some(id) = field("id:") else { continue };
                 let data = serde_json::from_str(&field("data:").unwrap()).unwrap();

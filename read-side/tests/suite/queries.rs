@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use events::{
-    checkout::{AttentionRequired, CheckoutEvent},
     Category,
+    checkout::{AttentionRequired, CheckoutEvent},
 };
 use reqwest::StatusCode;
 use serde_json::json;
@@ -133,7 +133,10 @@ async fn products_stock_and_payments_are_listed_and_shown() {
     assert_eq!(product["prices"], json!([{"amount": 250, "currency": "GBP"}]));
 
     let stock = served.fresh_json("/stock/mug").await;
-    assert_eq!((&stock["received"], &stock["reserved"], &stock["available"]), (&json!(10), &json!(2), &json!(8)));
+    assert_eq!(
+        (&stock["received"], &stock["reserved"], &stock["available"]),
+        (&json!(10), &json!(2), &json!(8))
+    );
     assert_eq!(served.fresh_json("/stock").await["items"].as_array().unwrap().len(), 3);
 
     let payment = served.fresh_json(&format!("/payments/{order}")).await;
@@ -159,7 +162,10 @@ async fn sales_are_summed_by_day_and_by_month() {
         by_month["items"][0]["sales"],
         json!({"count": 3, "units": 9, "amount": {"amount": 4500, "currency": "GBP"}})
     );
-    assert_eq!((by_month["items"].as_array().unwrap().len(), &by_month["items"][0]["period"]), (1, &json!("2026-03")));
+    assert_eq!(
+        (by_month["items"].as_array().unwrap().len(), &by_month["items"][0]["period"]),
+        (1, &json!("2026-03"))
+    );
     served.stop().await;
 }
 
@@ -167,14 +173,21 @@ async fn sales_are_summed_by_day_and_by_month() {
 async fn attention_lists_what_is_open_and_which_streams_are_parked() {
     let served = Served::start().await;
     let order = order_id(1);
-    let stuck = CheckoutEvent::AttentionRequired(AttentionRequired { order_id: order, step: "void".to_owned() });
+    let stuck =
+        CheckoutEvent::AttentionRequired(AttentionRequired { order_id: order, step: "void".to_owned() });
     served.world.append(&Category::Checkout.stream(order), &stuck, minute(0)).await;
     let unreadable = Category::Payment.stream(order_id(2));
     served.world.append_raw(&unreadable, "PaymentTeleported", 1, "{}", minute(1)).await;
     let body = served.fresh_json("/attention").await;
-    assert_eq!((&body["items"][0]["kind"], &body["items"][0]["code"]), (&json!("checkout_stuck"), &json!("void")));
+    assert_eq!(
+        (&body["items"][0]["kind"], &body["items"][0]["code"]),
+        (&json!("checkout_stuck"), &json!("void"))
+    );
     let parked = &body["parked_streams"].as_array().unwrap();
-    assert!(parked.iter().all(|parked| parked["stream"] == unreadable.as_str()) && !parked.is_empty(), "{body}");
+    assert!(
+        parked.iter().all(|parked| parked["stream"] == unreadable.as_str()) && !parked.is_empty(),
+        "{body}"
+    );
     assert_eq!(served.fresh_json("/attention?state=resolved").await["items"], json!([]));
     served.stop().await;
 }

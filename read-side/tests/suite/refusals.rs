@@ -8,13 +8,18 @@ use crate::{history::*, served::Served, world::minute};
 #[tokio::test]
 async fn all_faults_of_a_query_are_told_at_once() {
     let served = Served::start().await;
-    let path = "/orders?status=lost&limit=0&sort=name&colour=red&placed_from=yesterday&customer_id=7&cursor=zz";
+    let path =
+        "/orders?status=lost&limit=0&sort=name&colour=red&placed_from=yesterday&customer_id=7&cursor=zz";
     let answer = served.request(path).header("Counterfoil-At-Least", "soon").send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
     let problem: Value = answer.json().await.unwrap();
-    let mut places: Vec<&str> =
-        problem["errors"].as_array().unwrap().iter().map(|fault| fault["pointer"].as_str().unwrap()).collect();
+    let mut places: Vec<&str> = problem["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|fault| fault["pointer"].as_str().unwrap())
+        .collect();
     places.sort_unstable();
     assert_eq!(
         places,
@@ -39,9 +44,10 @@ async fn nothing_that_a_client_sends_is_answered_as_a_fault_of_ours() {
     served.world.paid_order(2, minute(0)).await;
     let page = served.fresh_json("/orders?limit=1").await;
     let by_time = page["next_cursor"].as_str().unwrap();
-    let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let far = hex(r#"{"s":"-placed_at","k":["+99999-01-01T00:00:00Z","00000000-0000-0000-0000-000000000000"]}"#);
-    let zero = hex(r#"{"s":"sku","k":"\u0000"}"#);
+    let far = hex::encode(
+        r#"{"s":"-placed_at","k":["+99999-01-01T00:00:00Z","00000000-0000-0000-0000-000000000000"]}"#,
+    );
+    let zero = hex::encode(r#"{"s":"sku","k":"\u0000"}"#);
     for (path, status) in [
         ("/orders/not-a-uuid".to_owned(), 404),
         ("/orders/%ff".to_owned(), 404),
