@@ -1,0 +1,267 @@
+//! I5: every order has come to an end, is owned by a live deadline, or is in the hands of a person; and
+//! one that has come to an end holds neither money nor stock that it should not.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use events::{checkout::CheckoutEvent, ids::OrderId, order::OrderEvent};
+use projections::{Event, Fact};
+
+use super::{
+    Note, Violation,
+    payments::{Account, Payments},
+    report::Findings,
+    stock::Stock,
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Finality {
+    orders: BTreeMap<OrderId, Progress>,
+}
+
+/// How far an order and its checkout have come.
+#[derive(Debug)]
+struct Progress {
+    total: i64,
+    order: Order,
+    checkout: Checkout,
+    attention: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Placed,
+    Confirmed,
+    Dispatched,
+    Completed,
+    Rejected,
+    Cancelled,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Checkout {
+    NotStarted,
+    Running { deadline: DateTime<Utc> },
+    Completed,
+    DispatchCompleted,
+    Compensating { deadline: Option<DateTime<Utc>> },
+    Compensated,
+}
+
+/// What an order that has come to an end may hold.
+enum End {
+    /// Its stock, until it is dispatched, and its money.
+    Sold,
+    /// Its money.
+    Gone,
+    /// Nothing.
+    Undone,
+}
+
+impl Finality {
+    pub(super) fn take(&mut self, fact: &Fact) {
+        match &fact.event {
+            Event::Order(event) => self.take_order(event),
+            Event::Checkout(event) => self.take_checkout(event),
+            Event::Catalog(_)
+            | Event::Inventory(_)
+            | Event::Payment(_)
+            | Event::Credit(_)
+            | Event::Ledger(_)
+            | Event::Webhook(_) => {}
+        }
+    }
+
+    fn take_order(&mut self, event: &OrderEvent) {
+        let (order_id, reached) = match event {
+            OrderEvent::Placed(placed) => {
+                let progress = Progress {
+                    total: placed.total.amount,
+                    order: Order::Placed,
+                    checkout: Checkout::NotStarted,
+                    attention: false,
+                };
+                self.orders.insert(placed.order_id, progress);
+                return;
+            }
+            OrderEvent::Confirmed(event) => (event.order_id, Order::Confirmed),
+            OrderEvent::Rejected(event) => (event.order_id, Order::Rejected),
+            OrderEvent::Cancelled(event) => (event.order_id, Order::Cancelled),
+            OrderEvent::DispatchRecorded(event) => (event.order_id, Order::Dispatched),
+            OrderEvent::Completed(event) => (event.order_id, Order::Completed),
+        };
+        if let Some(progress) = self.orders.get_mut(&order_id) {
+            progress.order = reached;
+        }
+    }
+
+    fn take_checkout(&mut self, event: &CheckoutEvent) {
+        let (order_id, reached) = match event {
+            CheckoutEvent::CompensationStarted(event) => {
+                if let Some(progress) = self.orders.get_mut(&event.order_id) {
+                    progress.checkout = Checkout::Compensating { deadline: progress.checkout.deadline() };
+                }
+                return;
+            }
+            CheckoutEvent::Started(event) => (event.order_id, Checkout::Running { deadline: event.deadline }),
+            CheckoutEvent::Completed(event) => (event.order_id, Checkout::Completed),
+            CheckoutEvent::DispatchCompleted(event) => (event.order_id, Checkout::DispatchCompleted),
+            CheckoutEvent::Compensated(event) => (event.order_id, Checkout::Compensated),
+            CheckoutEvent::AttentionRequired(event) => {
+                if let Some(progress) = self.orders.get_mut(&event.order_id) {
+                    progress.attention = true;
+                }
+                return;
+            }
+            CheckoutEvent::StockReserved(_)
+            | CheckoutEvent::PaymentAuthorized(_)
+            | CheckoutEvent::OrderConfirmed(_)
+            | CheckoutEvent::PaymentCaptured(_)
+            | CheckoutEvent::DispatchStarted(_)
+            | CheckoutEvent::StockReleased(_)
+            | CheckoutEvent::PaymentUndone(_)
+            | CheckoutEvent::DeadlinePassed(_) => return,
+        };
+        if let Some(progress) = self.orders.get_mut(&order_id) {
+            progress.checkout = reached;
+        }
+    }
+
+    pub(super) fn finish(
+        &self,
+        now: DateTime<Utc>,
+        stock: &Stock,
+        payments: &Payments,
+        findings: &mut Findings,
+    ) {
+        let held_by_order = stock.held_by_order();
+        for (order_id, progress) in &self.orders {
+            let units = held_by_order.get(order_id).copied().unwrap_or_default();
+            match progress.end() {
+                None => progress.explain_unfinished(*order_id, now, payments, findings),
+                Some(end) => progress.check_end(*order_id, &end, units, payments, findings),
+            }
+        }
+    }
+
+    pub(super) fn summary(&self) -> String {
+        let ended = self.orders.values().filter(|progress| progress.end().is_some()).count();
+        format!("{} orders, {ended} of them at their end", self.orders.len())
+    }
+}
+
+impl Progress {
+    fn end(&self) -> Option<End> {
+        match (self.order, self.checkout) {
+            (Order::Confirmed, Checkout::Completed) => Some(End::Sold),
+            (Order::Completed, Checkout::DispatchCompleted) => Some(End::Gone),
+            (Order::Rejected | Order::Cancelled, Checkout::Compensated) => Some(End::Undone),
+            (
+                Order::Placed
+                | Order::Confirmed
+                | Order::Dispatched
+                | Order::Completed
+                | Order::Rejected
+                | Order::Cancelled,
+                Checkout::NotStarted
+                | Checkout::Running { .. }
+                | Checkout::Completed
+                | Checkout::DispatchCompleted
+                | Checkout::Compensating { .. }
+                | Checkout::Compensated,
+            ) => None,
+        }
+    }
+
+    fn explain_unfinished(
+        &self,
+        order_id: OrderId,
+        now: DateTime<Utc>,
+        payments: &Payments,
+        findings: &mut Findings,
+    ) {
+        let deadline = self.checkout.deadline();
+        let state = self.order.name();
+        if let Some(deadline) = deadline.filter(|deadline| now < *deadline) {
+            findings.note(Note::OwnedByDeadline { order_id, state, deadline });
+            return;
+        }
+        let waits = self.attention || payments.of_order(order_id).is_some_and(Account::waits);
+        if waits {
+            findings.note(Note::WaitsForPerson { order_id, state });
+            return;
+        }
+        let checkout = self.checkout.name();
+        findings.broken(Violation::Unfinished { order_id, order: state, checkout, deadline });
+    }
+
+    fn check_end(
+        &self,
+        order_id: OrderId,
+        end: &End,
+        units: i128,
+        payments: &Payments,
+        findings: &mut Findings,
+    ) {
+        let order = self.order.name();
+        let account = payments.of_order(order_id);
+        let captured = account.map_or(0, Account::captured);
+        let kept = account.map_or(0, Account::kept);
+        let held = account.map_or(0, Account::held);
+        let explained = account.is_some_and(|account| account.explanation().is_some());
+        match end {
+            End::Sold | End::Gone => {
+                if captured != i128::from(self.total) && !explained {
+                    findings.broken(Violation::NotPaid { order_id, order, captured, total: self.total });
+                }
+            }
+            End::Undone => {
+                if (kept != 0 || held != 0) && !explained {
+                    findings.broken(Violation::HoldsMoney { order_id, order, kept, held });
+                }
+            }
+        }
+        match end {
+            End::Sold => {}
+            End::Gone | End::Undone => {
+                if units != 0 {
+                    findings.broken(Violation::HoldsStock { order_id, order, units });
+                }
+            }
+        }
+    }
+}
+
+impl Order {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Placed => "placed",
+            Self::Confirmed => "confirmed",
+            Self::Dispatched => "dispatched",
+            Self::Completed => "completed",
+            Self::Rejected => "rejected",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl Checkout {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::NotStarted => "not started",
+            Self::Running { .. } => "running",
+            Self::Completed => "completed",
+            Self::DispatchCompleted => "dispatched",
+            Self::Compensating { .. } => "compensating",
+            Self::Compensated => "compensated",
+        }
+    }
+
+    const fn deadline(self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Running { deadline } => Some(deadline),
+            Self::Compensating { deadline } => deadline,
+            Self::NotStarted | Self::Completed | Self::DispatchCompleted | Self::Compensated => None,
+        }
+    }
+}
