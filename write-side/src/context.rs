@@ -62,3 +62,12 @@ pub struct Handled {
     /// The command had been carried out before, and this is its answer again.
     pub replayed: bool,
 }
+
+/// What a command did when it was carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recalled<E> {
+    /// The answer of then.
+    pub handled: Handled,
+    /// Its events, at least one.
+    pub events: Vec<E>,
+}

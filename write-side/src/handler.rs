@@ -28,7 +28,7 @@ use self::{
     history::Snapshot,
     lane::{Lane, Pending},
 };
-use crate::{CommandContext, HandleError, Handled};
+use crate::{CommandContext, HandleError, Handled, Recalled};
 
 /// How many commands may wait for one stream; further senders wait to be let in.
 const QUEUE_COMMANDS_MAX: usize = 1024;
@@ -82,6 +82,25 @@ impl<D: Decider> CommandHandler<D> {
             self.0.cache.insert(stream, snapshot);
         }
         Ok(loaded)
+    }
+
+    /// What the command of this context did, if it was carried out on the stream of `id` before;
+    /// `RequestDiffers` when its id was used for something else.
+    pub async fn recall(
+        &self,
+        id: &str,
+        context: &CommandContext,
+    ) -> Result<Option<Recalled<D::Event>>, HandleError<D::Refusal>> {
+        let stream = D::Event::CATEGORY.stream(id);
+        match recall::events_of(self.0.store.as_ref(), &stream, context).await? {
+            None => Ok(None),
+            Some(Err(recall::Differs)) => Err(HandleError::RequestDiffers),
+            Some(Ok(recorded)) => {
+                let events = recorded.iter().map(|event| history::decode(&stream, event));
+                let events = events.collect::<Result<_, _>>().map_err(HandleError::Corrupt)?;
+                Ok(Some(Recalled { handled: recall::answer(&recorded), events }))
+            }
+        }
     }
 
     /// Waits until every command that was taken in is answered.

@@ -2,12 +2,13 @@
 //! decided is appended to the event store. **Nothing here changes anything but by an append**, and a
 //! command that is repeated, by whomever and however often, is carried out once.
 
+pub mod api;
 mod commands;
 mod context;
 mod error;
 mod handler;
 
 pub use commands::Commands;
-pub use context::{CommandContext, Handled};
+pub use context::{CommandContext, Handled, Recalled};
 pub use error::{HandleError, HistoryError, TooLarge};
 pub use handler::CommandHandler;

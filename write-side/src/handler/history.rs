@@ -115,10 +115,7 @@ impl<D: Decider> Snapshot<D> {
         if revision != expected {
             return Err(HistoryError::Gap { stream: stream.clone(), expected, found: revision });
         }
-        let event =
-            D::Event::decode(&recorded.name, recorded.version, &recorded.payload).map_err(|source| {
-                HistoryError::Undecodable { stream: stream.clone(), revision, source: Arc::new(source) }
-            })?;
+        let event: D::Event = decode(stream, recorded)?;
         let state = std::mem::take(&mut self.state);
         self.state = state.evolve(&event).map_err(|source| HistoryError::Impossible {
             stream: stream.clone(),
@@ -130,6 +127,20 @@ impl<D: Decider> Snapshot<D> {
         self.commands.note(recorded);
         Ok(())
     }
+}
+
+/// Reads one event of `stream`, of whatever version.
+pub(super) fn decode<E: DomainEvent>(
+    stream: &StreamName,
+    recorded: &RecordedEvent,
+) -> Result<E, HistoryError> {
+    E::decode(&recorded.name, recorded.version, &recorded.payload).map_err(|source| {
+        HistoryError::Undecodable {
+            stream: stream.clone(),
+            revision: recorded.revision,
+            source: Arc::new(source),
+        }
+    })
 }
 
 /// Where a command's last event is, and with which request it came.

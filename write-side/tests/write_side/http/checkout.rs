@@ -1,0 +1,189 @@
+//! Checkouts: prices from the catalog, the total that was expected, personal data sealed.
+
+use events::{
+    codec::DomainEvent,
+    order::{OrderEvent, Placed},
+    sealed::PersonKey,
+};
+use platform::keys::KeyStore;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Shop, checkout, gbp, line, money, today};
+
+async fn placed(shop: &Shop) -> Placed {
+    let log = shop.log().await;
+    let event = log.last().unwrap();
+    let OrderEvent::Placed(placed) = OrderEvent::decode(&event.name, event.version, &event.payload).unwrap()
+    else {
+        panic!("{event:?}");
+    };
+    placed
+}
+
+#[tokio::test]
+async fn a_checkout_is_priced_by_the_catalog_line_by_line() {
+    let shop = Shop::selling().await;
+
+    let accepted =
+        shop.post("/checkouts", "1", &checkout(&[line("MUG", 3), line("SPOON", 15), line("MUG", 1)])).await;
+
+    let order_id = accepted.body["order_id"].as_str().unwrap();
+    assert_eq!(accepted.status, 202);
+    assert_eq!(accepted.header("location"), format!("/orders/{order_id}"));
+    assert_eq!((accepted.header("counterfoil-position"), accepted.header("etag")), ("3", "\"0\""));
+    // 15 spoons at a tenth of a penny are a penny and a half, which is two.
+    assert_eq!(accepted.body["total"], gbp(2_002));
+    let placed = placed(&shop).await;
+    let lines: Vec<_> =
+        placed.lines.iter().map(|line| (line.sku.as_str(), line.quantity, line.amount.amount)).collect();
+    assert_eq!(lines, [("MUG", 3, 1_500), ("SPOON", 15, 2), ("MUG", 1, 500)]);
+    assert_eq!((placed.order_id.to_string().as_str(), placed.total.amount), (order_id, 2_002));
+}
+
+#[tokio::test]
+async fn the_envelope_says_who_when_and_on_which_journey() {
+    let shop = Shop::selling().await;
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let headers = [("idempotency-key", "1"), ("traceparent", trace)];
+
+    let accepted = shop.post_with("/checkouts", &headers, &checkout(&[line("MUG", 1)])).await;
+
+    let metadata = shop.log().await.pop().unwrap().metadata;
+    assert_eq!(metadata.correlation_id.to_string(), accepted.body["order_id"]);
+    assert_eq!(metadata.occurred_at, today());
+    assert_eq!(metadata.traceparent.as_deref(), Some(trace));
+    assert_eq!(metadata.actor, events::Actor::Client);
+    assert!(metadata.request_digest.is_some());
+}
+
+#[tokio::test]
+async fn a_repeat_is_answered_as_the_first_time_whatever_the_prices_are_by_now() {
+    let shop = Shop::selling().await;
+    let mut body = checkout(&[line("MUG", 2)]);
+    body["expected_total"] = gbp(1_000);
+    let first = shop.post("/checkouts", "1", &body).await;
+    shop.post("/products/MUG/prices", "reprice", &json!({"price": gbp(900)})).await;
+    shop.post("/products/MUG/withdrawal", "withdraw", &json!({"reason": "broke"})).await;
+
+    for shop in [&shop, &Shop::on(shop.store.clone())] {
+        let again = shop.post("/checkouts", "1", &body).await;
+        assert_eq!((again.status, &again.body), (first.status, &first.body));
+        assert_eq!(again.header("idempotent-replayed"), "true");
+        assert_eq!(again.header("location"), first.header("location"));
+        assert_eq!(again.header("etag"), first.header("etag"));
+    }
+    assert_eq!(first.header("idempotent-replayed"), "");
+}
+
+#[tokio::test]
+async fn twins_in_flight_get_one_order_and_one_answer() {
+    let shop = Shop::selling().await;
+    let body = checkout(&[line("MUG", 1)]);
+
+    let twins = (0..16).map(|_| shop.post("/checkouts", "1", &body));
+    let answers = futures::future::join_all(twins).await;
+
+    assert!(answers.iter().all(|answer| answer.status == 202 && answer.body == answers[0].body));
+    let first_times = answers.iter().filter(|answer| answer.header("idempotent-replayed").is_empty());
+    assert_eq!(first_times.count(), 1);
+    assert_eq!(shop.log().await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_total_that_is_not_the_expected_one_is_a_conflict_with_both_numbers() {
+    let shop = Shop::selling().await;
+    let mut body = checkout(&[line("MUG", 2)]);
+    body["expected_total"] = gbp(999);
+
+    let differs = shop.post("/checkouts", "1", &body).await;
+    body["expected_total"] = money(1_000, "EUR");
+    let other_currency = shop.post("/checkouts", "1", &body).await;
+    body["expected_total"] = gbp(1_000);
+    let fits = shop.post("/checkouts", "1", &body).await;
+
+    assert_eq!((differs.status.as_u16(), differs.problem()), (409, "total-differs"));
+    assert_eq!((&differs.body["total"], &differs.body["expected_total"]), (&gbp(1_000), &gbp(999)));
+    assert_eq!(
+        other_currency.faults(),
+        [("/expected_total/currency", "must be the currency of the checkout")]
+    );
+    assert_eq!(fits.status, 202);
+}
+
+#[tokio::test]
+async fn every_line_that_cannot_be_sold_is_named() {
+    let shop = Shop::selling().await;
+    shop.post("/products", "f", &json!({"sku": "FORK", "title": "A fork", "prices": [gbp(1)]})).await;
+    shop.post("/products/FORK/withdrawal", "w", &json!({"reason": "bent"})).await;
+    let before = shop.log().await.len();
+    let mut body = checkout(&[line("NONE", 1), line("MUG", 1), line("SPOON", 1), line("FORK", 1)]);
+    body["currency"] = json!("EUR");
+
+    let refused = shop.post("/checkouts", "1", &body).await;
+
+    assert_eq!((refused.status.as_u16(), refused.problem()), (422, "lines-not-sellable"));
+    assert_eq!(
+        refused.faults(),
+        [
+            ("/lines/0/sku", "there is no product with this SKU"),
+            ("/lines/2/sku", "the product has no price in EUR"),
+            ("/lines/3/sku", "the product is withdrawn"),
+        ]
+    );
+    assert_eq!(shop.log().await.len(), before);
+}
+
+#[tokio::test]
+async fn an_order_of_nothing_or_of_more_than_can_be_counted_is_refused() {
+    let shop = Shop::selling().await;
+    for (sku, amount) in [("FREE", 0), ("DEAR", 9_007_199_254_740_991)] {
+        shop.post("/products", sku, &json!({"sku": sku, "title": sku, "prices": [gbp(amount)]})).await;
+    }
+
+    let nothing = shop.post("/checkouts", "1", &checkout(&[line("FREE", 1)])).await;
+    let line_too_large = shop.post("/checkouts", "2", &checkout(&[line("DEAR", 1_000_000)])).await;
+    let many: Vec<_> = (0..1_000).map(|_| line("DEAR", 10)).collect();
+    let sum_too_large = shop.post("/checkouts", "3", &checkout(&many)).await;
+
+    assert_eq!((nothing.status.as_u16(), nothing.problem()), (422, "total-not-positive"));
+    assert_eq!((line_too_large.status.as_u16(), line_too_large.problem()), (422, "total-too-large"));
+    assert_eq!((sum_too_large.status.as_u16(), sum_too_large.problem()), (422, "total-too-large"));
+}
+
+#[tokio::test]
+async fn personal_data_is_kept_sealed_under_the_key_of_its_person() {
+    let shop = Shop::selling().await;
+    let ada = Uuid::from_u128(1);
+    let mut body = checkout(&[line("MUG", 1)]);
+    body["contact"] = json!({"name": "Ada Byron", "email": "ada@example.com", "address": "1 Row\nLondon"});
+
+    shop.post("/checkouts", "guest", &body).await;
+    let of_guest = placed(&shop).await;
+    body["customer_id"] = json!(ada);
+    shop.post("/checkouts", "customer", &body).await;
+    let of_ada = placed(&shop).await;
+
+    for (placed, person) in [(&of_guest, of_guest.order_id.0), (&of_ada, ada)] {
+        let sealed = placed.contact.as_ref().unwrap();
+        let key = shop.keys.get(person).await.unwrap().unwrap();
+        assert_eq!(sealed.person, person);
+        assert_eq!(sealed.open::<Value>(&PersonKey::from_bytes(key)).unwrap(), body["contact"]);
+    }
+    for event in shop.log().await {
+        let payload = String::from_utf8(event.payload.to_vec()).unwrap();
+        assert!(!payload.contains("Ada") && !payload.contains("example.com"), "{payload}");
+    }
+}
+
+#[tokio::test]
+async fn a_price_that_another_process_changed_is_never_missed() {
+    let shop = Shop::selling().await;
+    let other = Shop::on(shop.store.clone());
+    shop.post("/checkouts", "1", &checkout(&[line("MUG", 1)])).await;
+
+    other.post("/products/MUG/prices", "reprice", &json!({"price": gbp(700)})).await;
+
+    let accepted = shop.post("/checkouts", "2", &checkout(&[line("MUG", 1)])).await;
+    assert_eq!(accepted.body["total"], gbp(700));
+}

@@ -1,0 +1,44 @@
+//! The store fails or is contended: never a 500, and never in doubt after asking again.
+
+use event_store::memory::{Fault, FaultPlan, Operation};
+use serde_json::json;
+
+use super::{Shop, checkout, line};
+
+#[tokio::test]
+async fn a_store_that_cannot_be_reached_is_a_503_and_asking_again_settles_it() {
+    let shop = Shop::selling().await;
+    let body = json!({"quantity": 1, "reference": "note"});
+    for (operation, fault) in [
+        (Operation::Append, Fault::Before),
+        (Operation::Append, Fault::After),
+        (Operation::Read, Fault::Before),
+    ] {
+        let key = format!("{operation:?} {fault:?}");
+        let plan = (1..=20).fold(FaultPlan::none(), |plan, nth| plan.at(operation, nth, fault));
+        let plan = match fault {
+            // The product is read, the append is made, and then nothing is heard of the store any more.
+            Fault::After => (2..=20).fold(plan, |plan, nth| plan.at(Operation::Read, nth, Fault::Before)),
+            Fault::Before | Fault::Delay(_) => plan,
+        };
+        shop.store.set_faults(plan);
+        let unavailable = shop.post("/stock/MUG/receipts", &key, &body).await;
+        assert_eq!((unavailable.status.as_u16(), unavailable.problem()), (503, "unavailable"), "{key}");
+        assert_eq!(unavailable.header("retry-after"), "1");
+        shop.store.set_faults(FaultPlan::none());
+
+        assert_eq!(shop.post("/stock/MUG/receipts", &key, &body).await.status, 200, "{key}");
+    }
+    assert_eq!(shop.log().await.len(), 5);
+}
+
+#[tokio::test]
+async fn a_checkout_whose_answer_was_lost_is_one_order() {
+    let shop = Shop::selling().await;
+    shop.store.set_faults(FaultPlan::none().at(Operation::Append, 1, Fault::After));
+
+    let accepted = shop.post("/checkouts", "key", &checkout(&[line("MUG", 1)])).await;
+
+    assert_eq!((accepted.status.as_u16(), accepted.header("idempotent-replayed")), (202, ""));
+    assert_eq!(shop.log().await.len(), 3);
+}
