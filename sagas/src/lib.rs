@@ -6,5 +6,7 @@
 //! step twice changes nothing.**
 
 pub mod checkout;
+pub mod coordinator;
 pub mod gateway;
 pub mod payment;
+pub mod webhook;

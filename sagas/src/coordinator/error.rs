@@ -1,0 +1,116 @@
+//! What can go wrong with a step, told apart by what the coordinator does about it: try again, put the order
+//! aside and go on with the others, or stop.
+
+use domain::Corrupt;
+use event_store::StoreError;
+use events::{DecodeError, StreamName};
+use write_side::{HandleError, HistoryError};
+
+use super::state::StateError;
+
+/// A step was not finished. Doing it again is safe, always.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Others wrote to a stream each time.
+    #[error("while {doing}: others kept writing to the stream")]
+    Contended {
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// An event cannot be read.
+    #[error("stream {stream}: {source}")]
+    Unreadable {
+        /// Where it is.
+        stream: StreamName,
+        /// Why.
+        source: DecodeError,
+    },
+    /// The stream of a checkout holds what no coordinator can have written.
+    #[error("stream {stream}: {source}")]
+    Impossible {
+        /// The stream.
+        stream: StreamName,
+        /// Why.
+        source: Corrupt,
+    },
+    /// The stream that a command is for cannot be understood.
+    #[error("while {doing}: {source}")]
+    History {
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        source: HistoryError,
+    },
+    /// A rule was in the way that never should be.
+    #[error("while {doing}: {reason}")]
+    Refused {
+        /// What was being done.
+        doing: &'static str,
+        /// The rule.
+        reason: String,
+    },
+    /// The coordinator's own state could not be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A simulation stopped the coordinator here.
+    #[error("interrupted at {boundary}")]
+    Interrupted {
+        /// Where.
+        boundary: &'static str,
+    },
+}
+
+impl Error {
+    /// Whether the same step may succeed a little later, without a person.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Store(StoreError::Unavailable { .. })
+            | Self::Contended { .. }
+            | Self::State(StateError::Unavailable { .. }) => true,
+            Self::Store(StoreError::Corrupt { .. })
+            | Self::Unreadable { .. }
+            | Self::Impossible { .. }
+            | Self::History { .. }
+            | Self::Refused { .. }
+            | Self::State(StateError::Fenced { .. } | StateError::Corrupt { .. })
+            | Self::Interrupted { .. } => false,
+        }
+    }
+
+    /// Whether it concerns one order only, so that the others can go on.
+    pub(super) fn is_of_one_key(&self) -> bool {
+        match self {
+            Self::Store(StoreError::Corrupt { .. })
+            | Self::Unreadable { .. }
+            | Self::Impossible { .. }
+            | Self::History { .. }
+            | Self::Refused { .. } => true,
+            Self::Store(StoreError::Unavailable { .. })
+            | Self::Contended { .. }
+            | Self::State(_)
+            | Self::Interrupted { .. } => false,
+        }
+    }
+
+    /// A rule was in the way that never should be.
+    pub(super) fn refused(doing: &'static str, refusal: &impl std::error::Error) -> Self {
+        Self::Refused { doing, reason: refusal.to_string() }
+    }
+}
+
+/// The rule that was in the way of a command, or the error that is not about rules.
+pub(super) fn refusal<R: std::error::Error>(doing: &'static str, error: HandleError<R>) -> Result<R, Error> {
+    match error {
+        HandleError::Refused(refusal) => Ok(refusal),
+        HandleError::Store(error) => Err(Error::Store(error)),
+        HandleError::Contended { .. } => Err(Error::Contended { doing }),
+        HandleError::Corrupt(source) => Err(Error::History { doing, source }),
+        HandleError::TooLarge(error) => Err(Error::Refused { doing, reason: error.to_string() }),
+        error @ (HandleError::RequestDiffers | HandleError::RevisionMismatch { .. }) => {
+            Err(Error::Refused { doing, reason: error.to_string() })
+        }
+    }
+}

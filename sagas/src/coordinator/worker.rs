@@ -1,0 +1,134 @@
+//! One step for one key: what an event, or the passing of time, makes the coordinator do. Steps of different
+//! keys know nothing of each other and run at once; steps of one key run one after the other.
+
+mod check_out;
+mod deliver;
+mod pay;
+mod perform;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use event_store::{EventStore, RecordedEvent};
+use events::{
+    Category,
+    ids::{OrderId, PaymentId},
+};
+use platform::{clock::Clock, fault::crash_point};
+use uuid::Uuid;
+use write_side::Commands;
+
+use super::{
+    Config, Interrupt,
+    error::Error,
+    memories::Memory,
+    state::{Key, Wake},
+};
+use crate::gateway::PaymentGateway;
+
+/// What a step needs from outside.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) store: Arc<dyn EventStore>,
+    pub(super) commands: Commands,
+    pub(super) gateway: Arc<dyn PaymentGateway>,
+    pub(super) clock: Clock,
+    pub(super) config: Config,
+    pub(super) interrupt: Option<Arc<dyn Interrupt>>,
+}
+
+/// Why a key is worked on.
+#[derive(Debug, Clone)]
+pub(super) enum Job {
+    /// Something happened.
+    Event(Arc<RecordedEvent>),
+    /// It is time to look again.
+    Wake,
+}
+
+/// What a step leaves.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) memory: Memory,
+    pub(super) next: Next,
+}
+
+/// When the key is to be looked at again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Next {
+    /// As before.
+    AsBefore,
+    /// Only when something happens.
+    WhenSomethingHappens,
+    /// Then.
+    At(Wake),
+}
+
+impl Next {
+    fn at(due_at: DateTime<Utc>, waiting: impl Into<String>) -> Self {
+        Self::At(Wake { due_at, waiting: waiting.into() })
+    }
+}
+
+/// The categories that the coordinator follows. Not its own: what it wrote it knows, or reads when it
+/// needs to.
+pub(super) const FOLLOWED: [Category; 3] = [Category::Order, Category::Payment, Category::Webhook];
+
+/// Which keys an event concerns.
+pub(super) fn concerned(event: &RecordedEvent) -> Vec<Key> {
+    let id = event.stream.id();
+    let uuid = || {
+        let parsed: Result<Uuid, _> = id.parse();
+        if parsed.is_err() {
+            tracing::error!(stream = %event.stream, position = %event.position, "a stream has no id that can be followed; it is left alone");
+        }
+        parsed.ok()
+    };
+    match event.stream.category() {
+        "order" => uuid().map(|id| Key::Checkout(OrderId(id))).into_iter().collect(),
+        "payment" => {
+            let (checkout, calls) = match event.name.as_str() {
+                "PaymentRequested" | "PaymentAuthorized" | "PaymentDiscrepancyFound" => (true, true),
+                "PaymentCaptureRequested" | "PaymentVoidRequested" | "PaymentRefundRequested" => {
+                    (false, true)
+                }
+                "PaymentOutcomeUnknown" | "PaymentAttentionRequired" => (false, false),
+                _ => (true, false),
+            };
+            let Some(id) = uuid() else { return vec![] };
+            let calls = calls.then_some(Key::Payment(PaymentId(id)));
+            let checkout = checkout.then_some(Key::Checkout(OrderId(id)));
+            calls.into_iter().chain(checkout).collect()
+        }
+        "webhook" if event.name == "WebhookReceived" => vec![Key::Webhook(id.to_owned())],
+        _ => vec![],
+    }
+}
+
+impl Worker {
+    /// Does what there is to do for a key. Whatever part of it was done before is not done again.
+    pub(super) async fn work(&self, key: &Key, job: &Job, memory: Memory) -> Result<Outcome, Error> {
+        self.boundary(super::boundary::EVENT_TAKEN)?;
+        match key {
+            Key::Checkout(order_id) => self.check_out(*order_id, job, memory).await,
+            Key::Payment(payment_id) => self.pay(*payment_id, job, &memory).await,
+            Key::Webhook(notification_id) => self.deliver(notification_id).await,
+        }
+    }
+
+    /// What becomes of a key whose step failed for good: it is looked at again after a while, and the others
+    /// go on.
+    pub(super) fn put_aside(&self, key: &Key, error: &Error) -> Next {
+        tracing::error!(%key, %error, "put aside; the others go on");
+        Next::at(self.clock.now() + self.config.look_again_after, "put_aside")
+    }
+
+    /// The end of one step and the beginning of the next.
+    pub(super) fn boundary(&self, boundary: &'static str) -> Result<(), Error> {
+        crash_point(boundary);
+        if self.interrupt.as_ref().is_some_and(|interrupt| interrupt.interrupts(boundary)) {
+            return Err(Error::Interrupted { boundary });
+        }
+        Ok(())
+    }
+}
