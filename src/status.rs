@@ -1,0 +1,164 @@
+//! What a running system is doing: streams by category, read models with their lag, checkouts in flight,
+//! and what a person has to look at. `GET /status` tells it from the database, so that any process of
+//! several knows of all; `counterfoil status` asks that and prints it for people.
+
+mod figures;
+mod print;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Json, Router, routing::get};
+use event_store::EventStore;
+use platform::{
+    postgres::Databases,
+    problem::{Problem, UNAVAILABLE},
+};
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use tokio::{sync::Mutex, time::Instant};
+use utoipa::ToSchema;
+
+pub use figures::Error;
+pub use print::{ask, show};
+
+/// Counting takes the database a while on a long history: nobody gets a newer report than this.
+const FRESH_FOR: Duration = Duration::from_secs(1);
+const STATEMENT_TIMEOUT: &str = "3s";
+
+/// What a running system is doing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Report {
+    /// The position of the last event.
+    pub head: u64,
+    /// How many streams there are, by category.
+    pub streams: Vec<Count>,
+    /// Every read model.
+    pub projections: Vec<Projection>,
+    /// What the coordinator has in hand.
+    pub sagas: Sagas,
+    /// Open matters for a person, by kind; `GET /attention` lists them.
+    pub attention: Vec<Count>,
+}
+
+/// How many there are of something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, sqlx::FromRow)]
+pub struct Count {
+    /// Of what.
+    pub name: String,
+    /// How many.
+    pub count: i64,
+}
+
+/// One read model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Projection {
+    /// What it is called.
+    pub name: String,
+    /// The version that is read.
+    pub version: Option<i32>,
+    /// Everything up to here is in it.
+    pub checkpoint: u64,
+    /// How many positions of the log are not.
+    pub lag: u64,
+    /// Which process writes it; none when no process does.
+    pub holder: Option<String>,
+    /// The version that is being built, and how far it is.
+    pub building: Option<Building>,
+    /// The version that is kept for going back.
+    pub previous: Option<i32>,
+    /// Streams that are kept back because an event of theirs cannot be applied.
+    pub parked: Vec<Parked>,
+}
+
+/// A version of a read model that is being built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Building {
+    /// Its number.
+    pub version: i32,
+    /// Everything up to here is in it.
+    pub checkpoint: u64,
+}
+
+/// A stream that a projection keeps back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Parked {
+    /// The stream.
+    pub stream: String,
+    /// The place in the log of the event that cannot be applied.
+    pub position: i64,
+    /// Why not.
+    pub reason: String,
+    /// How many events wait behind it, that one included.
+    pub held: i64,
+}
+
+/// What the coordinator has in hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Sagas {
+    /// Everything up to here is handled.
+    pub checkpoint: u64,
+    /// How many positions of the log are not.
+    pub lag: u64,
+    /// Which process drives them; none when no process does.
+    pub holder: Option<String>,
+    /// Checkouts, payments and webhooks in flight, by what they wait for.
+    pub in_flight: Vec<Count>,
+}
+
+/// Gathers reports, and keeps the last one for a moment.
+#[derive(Debug, Clone)]
+pub struct Status(Arc<Sources>);
+
+#[derive(Debug)]
+struct Sources {
+    store: Arc<dyn EventStore>,
+    service: PgPool,
+    reader: PgPool,
+    projector: PgConnectOptions,
+    last: Mutex<Option<(Instant, Report)>>,
+}
+
+impl Status {
+    /// Reports on what is in `databases`. Connects when first asked.
+    pub fn new(store: Arc<dyn EventStore>, databases: &Databases) -> Self {
+        let pool = |options: &PgConnectOptions| {
+            let options = options.clone().options([("statement_timeout", STATEMENT_TIMEOUT)]);
+            PgPoolOptions::new().max_connections(1).acquire_timeout(FRESH_FOR * 2).connect_lazy_with(options)
+        };
+        Self(Arc::new(Sources {
+            store,
+            service: pool(&databases.service),
+            reader: pool(&databases.reader),
+            projector: databases.projector.clone(),
+            last: Mutex::new(None),
+        }))
+    }
+
+    /// The report of now, or of a moment ago.
+    pub async fn report(&self) -> Result<Report, Error> {
+        // Held while gathering, so that many who ask at once cost the database one report.
+        let mut last = self.0.last.lock().await;
+        if let Some((at, report)) = &*last
+            && at.elapsed() < FRESH_FOR
+        {
+            return Ok(report.clone());
+        }
+        let report = figures::gather(&self.0).await?;
+        *last = Some((Instant::now(), report.clone()));
+        Ok(report)
+    }
+}
+
+/// Serves `GET /status`.
+pub fn router(status: Status) -> Router {
+    Router::new().route(
+        "/status",
+        get(async move || match status.report().await {
+            Ok(report) => Ok(Json(report)),
+            Err(error) => {
+                tracing::warn!(%error, "cannot report on the system");
+                Err(Problem::new(&UNAVAILABLE).retry_after(FRESH_FOR))
+            }
+        }),
+    )
+}

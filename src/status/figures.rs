@@ -1,0 +1,95 @@
+//! Where the figures of a report come from: the log's own tables, the coordinator's, the registry of
+//! projections, and the read model of what needs a person.
+
+use sqlx::PgPool;
+
+use super::{Building, Count, Parked, Projection, Report, Sagas, Sources};
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The log cannot be read.
+    #[error("cannot read the head of the log: {0}")]
+    Store(#[from] event_store::StoreError),
+    /// The projections cannot be asked.
+    #[error("cannot read the state of the projections: {0}")]
+    Projections(#[from] projections::Error),
+    /// A table cannot be read.
+    #[error("cannot count: {0}")]
+    Sql(#[from] sqlx::Error),
+}
+
+pub(super) async fn gather(sources: &Sources) -> Result<Report, Error> {
+    let head = sources.store.head().await?.0;
+    Ok(Report {
+        head,
+        streams: streams(&sources.service).await?,
+        projections: projections(sources).await?,
+        sagas: sagas(&sources.service, head).await?,
+        attention: attention(&sources.reader).await?,
+    })
+}
+
+async fn streams(service: &PgPool) -> Result<Vec<Count>, sqlx::Error> {
+    sqlx::query_as(
+        "select category as name, count(*) as count from event_store.streams group by 1 order by 1",
+    )
+    .fetch_all(service)
+    .await
+}
+
+async fn sagas(service: &PgPool, head: u64) -> Result<Sagas, sqlx::Error> {
+    let (checkpoint, holder): (i64, Option<String>) = sqlx::query_as(
+        "select coalesce((select min(position) from sagas.checkpoint), 0),
+            (select holder from sagas.lease where runs_out_at > clock_timestamp() limit 1)",
+    )
+    .fetch_one(service)
+    .await?;
+    let in_flight = sqlx::query_as(
+        "select kind || ': ' || waiting as name, count(*) as count from sagas.wake group by 1 order by 1",
+    )
+    .fetch_all(service)
+    .await?;
+    let checkpoint = u64::try_from(checkpoint).unwrap_or(0);
+    Ok(Sagas { checkpoint, lag: head.saturating_sub(checkpoint), holder, in_flight })
+}
+
+/// The read model does not exist before a projector has run once; nothing has needed anybody then.
+async fn attention(reader: &PgPool) -> Result<Vec<Count>, sqlx::Error> {
+    let exists: bool =
+        sqlx::query_scalar("select to_regclass('read.attention') is not null").fetch_one(reader).await?;
+    if !exists {
+        return Ok(Vec::new());
+    }
+    sqlx::query_as(
+        "select kind as name, count(*) as count from read.attention where resolved_at is null group by 1 order by 1",
+    )
+    .fetch_all(reader)
+    .await
+}
+
+async fn projections(sources: &Sources) -> Result<Vec<Projection>, projections::Error> {
+    let all = projections::status(&projections::all(), &*sources.store, &sources.projector).await?;
+    Ok(all.into_iter().map(Projection::from).collect())
+}
+
+impl From<projections::ProjectionStatus> for Projection {
+    fn from(status: projections::ProjectionStatus) -> Self {
+        let parked = status.parked.into_iter().map(|parked| Parked {
+            stream: parked.stream,
+            position: parked.position,
+            reason: parked.reason,
+            held: parked.held,
+        });
+        Self {
+            name: status.name.to_owned(),
+            version: status.version,
+            checkpoint: status.checkpoint.0,
+            lag: status.lag,
+            holder: status.holder,
+            building: status.building.map(|(version, at)| Building { version, checkpoint: at.0 }),
+            previous: status.previous,
+            parked: parked.collect(),
+        }
+    }
+}

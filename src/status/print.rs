@@ -1,0 +1,165 @@
+//! `counterfoil status`: asks a running server and lays the answer out for people.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+
+use super::{Count, Projection, Report};
+
+/// Asks the server at `url`. When none answers, the error says how to start one.
+pub async fn ask(url: &str) -> Result<Report> {
+    let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
+    let response = match http.get(format!("{}/status", url.trim_end_matches('/'))).send().await {
+        Ok(response) => response,
+        Err(error) if error.is_connect() => {
+            bail!(
+                "no server answers at {url}. Start one with `counterfoil serve`, or name another with --url"
+            )
+        }
+        Err(error) => return Err(error).with_context(|| format!("asking {url}")),
+    };
+    let status = response.status();
+    if !status.is_success() {
+        bail!(
+            "the server at {url} answers {status}: it cannot reach its database just now; try again in a moment"
+        );
+    }
+    response.json().await.with_context(|| format!("{url} is not a server of Counterfoil"))
+}
+
+/// A report as text for a terminal.
+pub fn show(report: &Report) -> String {
+    let mut sections = vec![format!("log: {} events", report.head), counts("streams", &report.streams)];
+    sections.push(projections(&report.projections));
+    let driver = report.sagas.holder.as_deref().unwrap_or("no process");
+    sections.push(format!("sagas: driven by {driver}, {} events behind", report.sagas.lag));
+    sections.push(if report.sagas.in_flight.is_empty() {
+        "nothing is in flight".to_owned()
+    } else {
+        counts("in flight", &report.sagas.in_flight)
+    });
+    let parked = report.projections.iter().flat_map(|projection| {
+        projection.parked.iter().map(move |parked| {
+            let (stream, held, reason) = (&parked.stream, parked.held, &parked.reason);
+            format!("{}: stream {stream} is kept back with {held} events: {reason}", projection.name)
+        })
+    });
+    sections.extend(parked);
+    sections.push(if report.attention.is_empty() {
+        "nothing needs a person".to_owned()
+    } else {
+        counts("needs a person (GET /attention)", &report.attention)
+    });
+    sections.join("\n\n")
+}
+
+fn counts(title: &str, counts: &[Count]) -> String {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header([title, "count"]);
+    for count in counts {
+        table.add_row([count.name.clone(), count.count.to_string()]);
+    }
+    align_right(&mut table, 1);
+    table.to_string()
+}
+
+/// The read models as a table; also what `counterfoil projections status` prints.
+pub(crate) fn projections(projections: &[Projection]) -> String {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header([
+        "projection",
+        "version",
+        "checkpoint",
+        "lag",
+        "parked",
+        "kept up to date by",
+    ]);
+    for projection in projections {
+        let version =
+            projection.version.map_or_else(|| "(none yet)".to_owned(), |version| version.to_string());
+        let building = projection.building.as_ref();
+        let building = building
+            .map(|next| format!(", building {} (at {})", next.version, next.checkpoint))
+            .unwrap_or_default();
+        let previous = projection.previous.map(|previous| format!(", kept {previous}")).unwrap_or_default();
+        table.add_row([
+            projection.name.clone(),
+            format!("{version}{building}{previous}"),
+            projection.checkpoint.to_string(),
+            projection.lag.to_string(),
+            projection.parked.len().to_string(),
+            projection.holder.clone().unwrap_or_else(|| "no process".to_owned()),
+        ]);
+    }
+    for column in 2..=4 {
+        align_right(&mut table, column);
+    }
+    table.to_string()
+}
+
+fn align_right(table: &mut Table, column: usize) {
+    if let Some(column) = table.column_mut(column) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::status::{Parked, Sagas};
+
+    fn report() -> Report {
+        let count = |name: &str, count| Count { name: name.to_owned(), count };
+        Report {
+            head: 4711,
+            streams: vec![count("order", 12)],
+            projections: vec![Projection {
+                name: "orders".to_owned(),
+                version: Some(2),
+                checkpoint: 4700,
+                lag: 11,
+                holder: None,
+                building: None,
+                previous: Some(1),
+                parked: vec![Parked {
+                    stream: "order-7".to_owned(),
+                    position: 4000,
+                    reason: "bad JSON".to_owned(),
+                    held: 3,
+                }],
+            }],
+            sagas: Sagas {
+                checkpoint: 4711,
+                lag: 0,
+                holder: Some("pid 1".to_owned()),
+                in_flight: Vec::new(),
+            },
+            attention: vec![count("payment_stuck", 1)],
+        }
+    }
+
+    #[test]
+    fn a_person_sees_lag_parked_streams_and_what_needs_them() {
+        let text = show(&report());
+        for expected in [
+            "4711 events",
+            "11",
+            "no process",
+            "order-7",
+            "bad JSON",
+            "payment_stuck",
+            "nothing is in flight",
+        ] {
+            assert!(text.contains(expected), "{expected} is not in:\n{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_server_it_says_how_to_start_one() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let error = ask(&format!("http://{free}")).await.unwrap_err().to_string();
+        assert!(error.contains("counterfoil serve"), "{error}");
+    }
+}
