@@ -8,7 +8,7 @@ use event_store::{AppendError, ExpectedRevision, StoreError};
 use events::StreamName;
 use futures::StreamExt;
 use platform::fault::crash_point;
-use rand::Rng;
+use uuid::Uuid;
 
 use super::{
     Shared,
@@ -237,15 +237,24 @@ impl<'a, D: Decider> Settling<'a, D> {
                 if self.conflicts == CONFLICTS_MAX {
                     return Err(HandleError::Contended { attempts: self.conflicts });
                 }
-                Ok(jittered(CONFLICT_PAUSE_MAX / 64, self.conflicts, CONFLICT_PAUSE_MAX))
+                Ok(self.pause(CONFLICT_PAUSE_MAX / 64, self.conflicts, CONFLICT_PAUSE_MAX))
             }
             Setback::Store(StoreError::Unavailable { .. }) if self.outages + 1 < OUTAGES_MAX => {
                 self.outages += 1;
-                Ok(jittered(OUTAGE_PAUSE_MAX / 8, self.outages, OUTAGE_PAUSE_MAX))
+                Ok(self.pause(OUTAGE_PAUSE_MAX / 8, self.outages, OUTAGE_PAUSE_MAX))
             }
             Setback::Store(error) => Err(HandleError::Store(error)),
             Setback::History(error) => Err(HandleError::Corrupt(error)),
         }
+    }
+
+    /// A pause that doubles with each time up to `longest`. Its second half follows from the command that
+    /// waits: two that collided do not collide again, and a simulation can be repeated.
+    fn pause(&self, first: Duration, times: u32, longest: Duration) -> Duration {
+        let half = first.saturating_mul(1 << (times - 1).min(16)).min(longest) / 2;
+        let waiting = self.batch.first().map(|pending| pending.context.command_id).unwrap_or_default();
+        let drawn = Uuid::new_v5(&waiting, &times.to_be_bytes()).as_u128() % (half.as_nanos() + 1);
+        half + Duration::from_nanos(u64::try_from(drawn).unwrap_or_default())
     }
 
     /// Gives all that are left the same answer. What is known of the stream is forgotten.
@@ -254,13 +263,6 @@ impl<'a, D: Decider> Settling<'a, D> {
             pending.answer(Err(error.clone()));
         }
     }
-}
-
-/// A pause that doubles with each time up to `longest`, of which the second half is left to chance, so
-/// that two who collided do not collide again.
-fn jittered(first: Duration, times: u32, longest: Duration) -> Duration {
-    let full = first.saturating_mul(1 << (times - 1).min(16)).min(longest);
-    rand::rng().random_range(full / 2..=full)
 }
 
 impl From<ReadError> for Setback {
