@@ -109,9 +109,10 @@ async fn an_append_that_fails_before_or_after_its_effect_changes_nothing_in_the_
         let appends = world.events().await.len() as u64;
         // Together, because a handler that meets an outage waits a little.
         let runs = (1..=appends).flat_map(|nth| [(nth, Fault::Before), (nth, Fault::After)]);
-        let runs = runs.map(|(nth, fault)| async {
+        let scenario = &scenario;
+        let runs = runs.map(|(nth, fault)| async move {
             let disturbance = Disturbance { append_fails: Some((nth, fault)), ..Disturbance::default() };
-            (format!("{}, append {nth} fails {fault:?}", scenario.name), play(&scenario, disturbance).await)
+            (format!("{}, append {nth} fails {fault:?}", scenario.name), play(scenario, disturbance).await)
         });
         for (context, (world, seen)) in join_all(runs).await {
             assert_eq!(seen, expected, "{context}");
