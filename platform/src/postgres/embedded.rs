@@ -93,7 +93,7 @@ impl Server {
         let passwords = Passwords::load_or_generate(&data_dir)?;
         if cluster.major().is_none() {
             tracing::info!(directory = %cluster.directory.display(), version = binaries.major, "making a database cluster");
-            cluster.create(&binaries, &user, &passwords)?;
+            cluster.create(&binaries, &user, &passwords, remove_when_gone.is_some())?;
         }
         cluster.stop_orphan()?;
 

@@ -41,12 +41,14 @@ impl Cluster {
         fs::read_to_string(self.directory.join("PG_VERSION")).ok()?.trim().parse().ok()
     }
 
-    /// Makes the cluster beside its place and renames it, so that a crash never leaves half of one.
+    /// Makes the cluster beside its place and renames it, so that a crash never leaves half of one. One
+    /// that is thrown away soon need not be on disk when this returns.
     pub(super) fn create(
         &self,
         binaries: &Binaries,
         user: &ServerUser,
         passwords: &Passwords,
+        throwaway: bool,
     ) -> Result<(), Error> {
         let beside = self.directory.with_extension("new");
         remove_if_there(&beside)?;
@@ -69,6 +71,7 @@ impl Cluster {
             .arg(superuser_password.path())
             .args(["--username=postgres", "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256"])
             .args(["--data-checksums", "--no-instructions"])
+            .args(throwaway.then_some("--no-sync"))
             .output()
             .map_err(during("run initdb in", &beside))?;
         if !output.status.success() {
