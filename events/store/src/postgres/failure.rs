@@ -8,14 +8,13 @@ use crate::StoreError;
 /// What a failed statement says about trying it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Blame {
-    /// The engine, the machine or the way to it. Trying again may help.
+    /// The engine or the machine. Trying again may help.
     Engine,
     /// The connection that was used; another one may be fine.
     Connection,
-    /// A value that Postgres cannot keep. Trying it again is no use.
-    Value,
-    /// A constraint: the log already holds what nobody else could have written.
-    Log,
+    /// What is in the log, or was to be written: a constraint was broken, a value was refused. Trying
+    /// again is no use.
+    Content,
 }
 
 /// `Unavailable`, with everything that the error has to say about its cause.
@@ -28,21 +27,21 @@ pub(super) fn timed_out(doing: &'static str) -> StoreError {
     StoreError::Unavailable { doing, reason: "there was no answer in time".to_owned() }
 }
 
-/// The classes are those of the PostgreSQL manual, appendix A.
+/// The codes are those of the PostgreSQL manual, appendix A.
 pub(super) fn blame(error: &sqlx::Error) -> Blame {
-    match error {
-        sqlx::Error::Database(error) => {
-            let code = error.code().unwrap_or_default();
-            match code.get(..2).unwrap_or_default() {
-                "22" | "54" => Blame::Value,
-                "23" => Blame::Log,
-                // Connection exceptions, and a server that is told to stop.
-                "08" | "57" if code != "57014" => Blame::Connection,
-                _ => Blame::Engine,
-            }
-        }
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => Blame::Connection,
-        sqlx::Error::Encode(_) => Blame::Value,
+    let error = match error {
+        sqlx::Error::Database(error) => error,
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => return Blame::Connection,
+        sqlx::Error::Encode(_) => return Blame::Content,
+        _ => return Blame::Engine,
+    };
+    let code = error.code().unwrap_or_default();
+    match code.get(..2).unwrap_or_default() {
+        // Data exceptions, broken constraints, limits of the program.
+        "22" | "23" | "54" => Blame::Content,
+        // Connection exceptions, and an operator who stops the server; but not a statement that took
+        // too long.
+        "08" | "57" if code != "57014" => Blame::Connection,
         _ => Blame::Engine,
     }
 }

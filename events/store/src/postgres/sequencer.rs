@@ -14,10 +14,7 @@ use std::{
 };
 
 use events::StreamName;
-use sqlx::{
-    ConnectOptions, PgConnection,
-    postgres::{PgConnectOptions, PgRow},
-};
+use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
@@ -114,10 +111,8 @@ struct Committer {
 enum Failure {
     /// It may pass; until then it is not known whether the batch was written.
     Engine(StoreError),
-    /// One of the appends cannot be kept. Nothing was written.
-    Value { reason: String },
-    /// The log contradicts itself. Nothing was written.
-    Log(StoreError),
+    /// The log refuses what an append may always write. Nothing was written.
+    Refused(StoreError),
 }
 
 impl Committer {
@@ -145,16 +140,16 @@ impl Committer {
         }
         match self.commit(&batch).await {
             Ok(verdicts) => self.answer(batch, verdicts),
-            Err(Failure::Value { .. } | Failure::Log(_)) if batch.len() > 1 => {
-                // One of them is to blame; the others must not suffer for it.
+            Err(Failure::Refused(_)) if batch.len() > 1 => {
+                // One of them may be to blame; the others must not suffer for it.
                 for alone in batch {
                     Box::pin(self.settle(vec![alone])).await;
                 }
             }
             Err(failure) => {
                 for append in batch {
-                    let error = failure.clone().of(&append.stream);
-                    append.settle(Err(error));
+                    let (Failure::Engine(error) | Failure::Refused(error)) = failure.clone();
+                    append.settle(Err(error.into()));
                 }
             }
         }
@@ -220,24 +215,20 @@ impl Committer {
             Ok(Err(error)) => return Err(Failure::Engine(failure::unavailable(DOING, &error))),
             Err(_) => return Err(Failure::Engine(failure::timed_out(DOING))),
         };
-        let rows: Vec<PgRow> = match rows {
+        let rows = match rows {
             Ok(rows) => rows,
             Err(error) => match failure::blame(&error) {
                 Blame::Engine | Blame::Connection => {
                     return Err(Failure::Engine(failure::unavailable(DOING, &error)));
                 }
-                Blame::Value => {
+                Blame::Content => {
                     self.connection = Some(connection);
-                    return Err(Failure::Value { reason: error.to_string() });
-                }
-                Blame::Log => {
-                    self.connection = Some(connection);
-                    return Err(Failure::Log(StoreError::Corrupt { reason: error.to_string() }));
+                    return Err(Failure::Refused(StoreError::Corrupt { reason: error.to_string() }));
                 }
             },
         };
         self.connection = Some(connection);
-        batch::verdicts(batch.len(), &rows).map_err(Failure::Log)
+        batch::verdicts(batch.len(), &rows).map_err(Failure::Refused)
     }
 }
 
@@ -251,13 +242,4 @@ fn own_tries_are_no_repeats(mut verdicts: Vec<Verdict>, head_before: Position) -
         }
     }
     verdicts
-}
-
-impl Failure {
-    fn of(self, stream: &StreamName) -> AppendError {
-        match self {
-            Self::Engine(error) | Self::Log(error) => error.into(),
-            Self::Value { reason } => AppendError::Malformed { stream: stream.clone(), reason },
-        }
-    }
 }

@@ -22,17 +22,24 @@ const APPENDS_PER_WRITER: usize = 12;
 const STREAMS: usize = 24;
 
 pub(crate) async fn with_64_writers_no_reader_ever_skips_or_reorders(store: Arc<dyn EventStore>) {
+    contend(&[store]).await;
+}
+
+/// Writes and reads through all of `stores`, which are ways to one log.
+pub(crate) async fn contend(stores: &[Arc<dyn EventStore>]) {
+    let nth_store = |nth: usize| Arc::clone(&stores[nth % stores.len()]);
     let done = Arc::new(AtomicBool::new(false));
-    let pollers = [1, 3, 64].map(|limit| tokio::spawn(poll(Arc::clone(&store), limit, Arc::clone(&done))));
-    let writers = (0..WRITERS).map(|writer| tokio::spawn(write_contended(Arc::clone(&store), writer)));
-    let writers: Vec<_> = writers.collect();
-    let followers =
-        [0, 1, 2].map(|_| tokio::spawn(follow_until_quiet(Arc::clone(&store), Arc::clone(&done))));
+    let pollers = [(0, 1), (1, 3), (2, 64)]
+        .map(|(nth, limit)| tokio::spawn(poll(nth_store(nth), limit, Arc::clone(&done))));
+    let writers: Vec<_> =
+        (0..WRITERS).map(|writer| tokio::spawn(write_contended(nth_store(writer), writer))).collect();
+    let followers = [0, 1, 2].map(|nth| tokio::spawn(follow_until_quiet(nth_store(nth), Arc::clone(&done))));
 
     let mut acknowledged: HashMap<Uuid, Acknowledged> = HashMap::new();
     for writer in join_all(writers).await {
         acknowledged.extend(writer.unwrap());
     }
+    let store = nth_store(0);
     let last = store.head().await.unwrap();
     done.store(true, Ordering::SeqCst);
     // One more event, so that whoever waits looks up.

@@ -1,37 +1,19 @@
 //! The memory store breaks down where its plan says so, and in no other place.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::time::Duration;
 
-use bytes::Bytes;
 use event_store::{
     AppendError, EventStore, ExpectedRevision, Filter, NewEvent, Position, StoreError,
     memory::{Fault, FaultPlan, MemoryStore, Operation},
 };
-use events::{Actor, Category, Metadata};
 use futures::StreamExt;
 use tokio::time::Instant;
-use uuid::Uuid;
 
-fn event() -> NewEvent {
-    let metadata = Metadata {
-        occurred_at: "2011-08-01T12:30:00Z".parse().unwrap(),
-        correlation_id: Uuid::nil(),
-        causation_id: Uuid::nil(),
-        command_id: Uuid::nil(),
-        request_digest: None,
-        actor: Actor::Operator,
-        traceparent: None,
-    };
-    let payload = Bytes::from_static(b"{}");
-    NewEvent { id: Uuid::new_v4(), name: "OrderPlaced".to_owned(), version: 1, payload, metadata }
-}
+use crate::history::{named, stream};
 
 /// Appends one event to one stream; `true` if it was acknowledged.
 async fn append(store: &MemoryStore, event: &NewEvent) -> bool {
-    let stream = Category::Order.stream("a");
-    match store.append(&stream, ExpectedRevision::Any, vec![event.clone()]).await {
+    match store.append(&stream("a"), ExpectedRevision::Any, vec![event.clone()]).await {
         Ok(_) => true,
         Err(AppendError::Store(StoreError::Unavailable { .. })) => false,
         Err(other) => panic!("{other}"),
@@ -46,7 +28,7 @@ async fn an_append_that_fails_before_leaves_nothing_and_one_that_fails_after_lea
         2,
         Fault::After,
     ));
-    let event = event();
+    let event = named("OrderPlaced");
     assert!(!append(&store, &event).await);
     assert_eq!(store.head().await.unwrap(), Position::START);
     assert!(!append(&store, &event).await);
@@ -61,14 +43,14 @@ async fn a_delayed_call_is_late_and_otherwise_right() {
     let delay = Duration::from_secs(40);
     store.set_faults(FaultPlan::none().at(Operation::Append, 1, Fault::Delay(delay)));
     let begun = Instant::now();
-    assert!(append(&store, &event()).await);
+    assert!(append(&store, &named("OrderPlaced")).await);
     assert_eq!(begun.elapsed(), delay);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_follower_hears_of_an_outage_and_goes_on_where_it_was() {
     let store = MemoryStore::new();
-    append(&store, &event()).await;
+    append(&store, &named("OrderPlaced")).await;
     let mut pages = store.follow(Position::START, Filter::all());
     assert_eq!(pages.next().await.unwrap().unwrap().scanned, Position(1));
     store.set_faults(FaultPlan::none().at(Operation::Read, 1, Fault::Before).at(
@@ -76,7 +58,7 @@ async fn a_follower_hears_of_an_outage_and_goes_on_where_it_was() {
         2,
         Fault::After,
     ));
-    append(&store, &event()).await;
+    append(&store, &named("OrderPlaced")).await;
     assert!(pages.next().await.unwrap().is_err());
     assert!(pages.next().await.unwrap().is_err());
     let page = pages.next().await.unwrap().unwrap();
@@ -91,7 +73,7 @@ async fn a_seed_goes_wrong_in_the_same_places_every_time() {
         let mut outcomes = Vec::new();
         for _ in 0..200 {
             let begun = Instant::now();
-            let acknowledged = append(&store, &event()).await;
+            let acknowledged = append(&store, &named("OrderPlaced")).await;
             outcomes.push((acknowledged, begun.elapsed()));
         }
         store.set_faults(FaultPlan::none());

@@ -1,0 +1,105 @@
+//! Somebody with the rights of the owner has changed the log behind our back. Nobody reads on over a
+//! hole, and nothing is written that would hide it.
+
+use event_store::{
+    AppendError, Direction, EventStore, ExpectedRevision, Filter, Position, StoreError,
+    postgres::PostgresStore,
+};
+use events::Category;
+use futures::{StreamExt, future::join_all};
+use platform::postgres::Databases;
+
+use super::{connect, execute};
+use crate::{
+    adapters::migrated_database,
+    history::{named, some, stream, write},
+};
+
+async fn store_with_five_events() -> (Databases, PostgresStore) {
+    let databases = migrated_database().await;
+    let store = PostgresStore::connect(databases.service.clone()).await.unwrap();
+    write(&store, &stream("a"), some(5)).await;
+    (databases, store)
+}
+
+async fn tamper(databases: &Databases, change: &'static str) {
+    let mut owner = connect(&databases.owner).await;
+    execute(&mut owner, "alter table event_store.events disable trigger events_are_never_changed").await;
+    execute(&mut owner, change).await;
+}
+
+fn is_corrupt<T>(answer: &Result<T, StoreError>) -> bool {
+    matches!(answer, Err(StoreError::Corrupt { .. }))
+}
+
+#[tokio::test]
+async fn nobody_reads_on_over_an_event_that_was_removed() {
+    let (databases, store) = store_with_five_events().await;
+    tamper(&databases, "delete from event_store.events where position = 3").await;
+
+    assert!(is_corrupt(&store.read_all(Position::START, &Filter::all(), 10).await));
+    assert!(is_corrupt(&store.read_all(Position(2), &Filter::all(), 1).await));
+    // Not even a reader who would not have wanted it.
+    let others = Filter::categories([Category::Payment]);
+    assert!(is_corrupt(&store.read_all(Position::START, &others, 10).await));
+    assert!(is_corrupt(&store.follow(Position(1), others).next().await.unwrap()));
+
+    for direction in [Direction::Forwards, Direction::Backwards] {
+        assert!(is_corrupt(&store.read_stream(&stream("a"), direction, None, 10).await));
+    }
+    assert!(is_corrupt(&store.read_stream(&stream("a"), Direction::Forwards, Some(2), 1).await));
+    assert_eq!(store.read_all(Position(3), &Filter::all(), 10).await.unwrap().events.len(), 2);
+}
+
+#[tokio::test]
+async fn a_log_that_was_cut_short_is_not_taken_for_its_end() {
+    let (databases, store) = store_with_five_events().await;
+    tamper(&databases, "delete from event_store.events where position >= 4").await;
+    assert!(is_corrupt(&store.read_all(Position(3), &Filter::all(), 10).await));
+}
+
+#[tokio::test]
+async fn an_envelope_that_was_spoilt_is_reported_and_not_skipped() {
+    let (databases, store) = store_with_five_events().await;
+    tamper(&databases, "update event_store.events set metadata = '{}' where position = 2").await;
+    assert!(is_corrupt(&store.read_all(Position::START, &Filter::all(), 10).await));
+    assert!(is_corrupt(&store.read_stream(&stream("a"), Direction::Forwards, None, 10).await));
+}
+
+#[tokio::test]
+async fn nothing_is_written_over_a_position_that_is_taken() {
+    let (databases, store) = store_with_five_events().await;
+    tamper(
+        &databases,
+        "insert into event_store.events select 6, stream_no, 5, gen_random_uuid(), name, version, payload, metadata,
+            recorded_at from event_store.events where position = 5",
+    )
+    .await;
+    match store.append(&stream("b"), ExpectedRevision::NoStream, some(1)).await {
+        Err(AppendError::Store(StoreError::Corrupt { reason })) => {
+            assert!(reason.contains("positions_are_taken_once"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(store.head().await.unwrap(), Position(5));
+}
+
+#[tokio::test]
+async fn an_append_that_the_database_refuses_does_not_take_others_down_with_it() {
+    let databases = migrated_database().await;
+    let store = PostgresStore::connect(databases.service.clone()).await.unwrap();
+    tamper(
+        &databases,
+        "alter table event_store.events add constraint no_such_event check (name <> 'Refused')",
+    )
+    .await;
+    let streams: Vec<_> = (0..12).map(|nth| stream(&nth.to_string())).collect();
+    let appends = streams.iter().zip(0..).map(|(stream, nth)| {
+        let event = named(if nth == 5 { "Refused" } else { "OrderPlaced" });
+        store.append(stream, ExpectedRevision::NoStream, vec![event])
+    });
+    let (refused, made): (Vec<_>, Vec<_>) =
+        join_all(appends).await.into_iter().partition(|answer: &Result<_, AppendError>| answer.is_err());
+    assert_eq!((refused.len(), made.len()), (1, 11));
+    assert_eq!(store.head().await.unwrap(), Position(11));
+}
