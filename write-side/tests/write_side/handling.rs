@@ -1,6 +1,7 @@
 //! Commands through the handlers, as the sagas and the HTTP API send them. What the senders were told
 //! is compared with what the log says.
 
+mod contention;
 mod faults;
 mod repeats;
 mod together;

@@ -52,7 +52,12 @@ impl Shop {
     }
 
     fn on(store: MemoryStore) -> Self {
-        let commands = Commands::new(Arc::new(store.clone()));
+        Self::through(Arc::new(store.clone()), store)
+    }
+
+    /// A shop that reaches the log `store` through `port`.
+    fn through(port: Arc<dyn EventStore>, store: MemoryStore) -> Self {
+        let commands = Commands::new(port);
         let keys = Arc::new(MemoryKeys::default());
         let api = Api::new(commands.clone(), keys.clone(), Clock::manual(today()));
         Self { store, keys, commands, router: with_fallbacks(router(api)) }

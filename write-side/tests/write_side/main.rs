@@ -3,3 +3,4 @@
 
 mod handling;
 mod http;
+mod rival;

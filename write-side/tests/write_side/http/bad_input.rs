@@ -1,7 +1,7 @@
 //! What must not get in. Each refusal says everything that is wrong and where, does not repeat what was
 //! sent, and leaves nothing behind.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Shop, checkout, gbp, line};
 
@@ -182,8 +182,10 @@ async fn no_answer_repeats_personal_data_or_a_token() {
 async fn an_answer_lists_no_more_faults_than_anybody_reads() {
     let shop = Shop::selling().await;
     let lines: Vec<_> = (0..5_000).map(|_| json!({"sku": "", "quantity": 0})).collect();
+    let unknown: Map<_, _> = (0..5_000).map(|n| (format!("field-{n}"), json!(n))).collect();
 
-    let refused = shop.post("/checkouts", "key", &checkout(&lines)).await;
-
-    assert_eq!((refused.status.as_u16(), refused.faults().len()), (400, 1_000));
+    for body in [checkout(&lines), Value::Object(unknown)] {
+        let refused = shop.post("/checkouts", "key", &body).await;
+        assert_eq!((refused.status.as_u16(), refused.faults().len()), (400, 1_000));
+    }
 }

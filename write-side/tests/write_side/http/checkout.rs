@@ -1,15 +1,25 @@
 //! Checkouts: prices from the catalog, the total that was expected, personal data sealed.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use events::{
+    StreamName,
     codec::DomainEvent,
     order::{OrderEvent, Placed},
     sealed::PersonKey,
 };
-use platform::keys::KeyStore;
+use futures::FutureExt;
+use platform::{
+    clock::Clock,
+    keys::{self, Key, KeyStore},
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
+use write_side::api::{Api, router};
 
 use super::{Shop, checkout, gbp, line, money, today};
+use crate::rival::Rivalled;
 
 async fn placed(shop: &Shop) -> Placed {
     let log = shop.log().await;
@@ -88,6 +98,60 @@ async fn twins_in_flight_get_one_order_and_one_answer() {
     let first_times = answers.iter().filter(|answer| answer.header("idempotent-replayed").is_empty());
     assert_eq!(first_times.count(), 1);
     assert_eq!(shop.log().await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_twin_that_was_overtaken_is_told_what_the_faster_one_was_told() {
+    let shop = Shop::selling().await;
+    let faster = shop.clone();
+    let meanwhile = move |stream: StreamName| {
+        let faster = faster.clone();
+        async move {
+            assert_eq!(stream.category(), "order");
+            // Between the slower one's reading of the price and its append.
+            faster.post("/products/MUG/prices", "reprice", &json!({"price": gbp(900)})).await;
+            faster.post("/checkouts", "key", &checkout(&[line("MUG", 1)])).await;
+        }
+        .boxed()
+    };
+    let port = Arc::new(Rivalled::new(shop.store.clone(), meanwhile));
+    let slower = Shop::through(port, shop.store.clone());
+
+    let answer = slower.post("/checkouts", "key", &checkout(&[line("MUG", 1)])).await;
+
+    assert_eq!((answer.status.as_u16(), answer.header("idempotent-replayed")), (202, "true"));
+    assert_eq!(answer.body["total"], gbp(900));
+    assert_eq!(placed(&shop).await.total.amount, 900);
+}
+
+#[tokio::test]
+async fn a_contact_that_cannot_be_sealed_now_places_no_order() {
+    struct NoKeys;
+
+    #[async_trait]
+    impl KeyStore for NoKeys {
+        async fn get_or_create(&self, _: Uuid) -> Result<Key, keys::Error> {
+            Err(keys::Error::NoRandomness(std::io::Error::other("dry")))
+        }
+
+        async fn get(&self, _: Uuid) -> Result<Option<Key>, keys::Error> {
+            Ok(None)
+        }
+
+        async fn erase(&self, _: Uuid) -> Result<bool, keys::Error> {
+            Ok(false)
+        }
+    }
+    let mut shop = Shop::selling().await;
+    let api = Api::new(shop.commands.clone(), Arc::new(NoKeys), Clock::manual(today()));
+    shop.router = router(api);
+    let mut body = checkout(&[line("MUG", 1)]);
+    body["contact"] = json!({"name": "Ada", "email": "ada@example.com", "address": "1 Row"});
+
+    let refused = shop.post("/checkouts", "key", &body).await;
+
+    assert_eq!((refused.status.as_u16(), refused.problem()), (503, "unavailable"));
+    assert_eq!(shop.log().await.len(), 2);
 }
 
 #[tokio::test]
