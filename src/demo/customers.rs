@@ -45,7 +45,9 @@ impl Kind {
     /// The test token that makes the sandbox provider behave so.
     pub fn payment_method(self) -> &'static str {
         match self {
-            Self::Approved | Self::FlashSale | Self::Cancelled | Self::PartlyRefunded | Self::Dispatched => "tok_approve",
+            Self::Approved | Self::FlashSale | Self::Cancelled | Self::PartlyRefunded | Self::Dispatched => {
+                "tok_approve"
+            }
             Self::ApprovedByWebhook => "tok_webhook_only",
             Self::TimedOutThenApproved => "tok_timeout_then_approve",
             Self::TimedOutThenDeclined => "tok_timeout_then_decline",
@@ -83,7 +85,7 @@ pub struct Plan {
 }
 
 /// What the shop sells: SKU, title and price in pence.
-pub const CATALOG: [(&str, &str, i64); 8] = [
+pub(super) const CATALOG: [(&str, &str, i64); 8] = [
     ("MUG-BLUE", "Mug, blue", 1250),
     ("MUG-RED", "Mug, red", 1250),
     ("TEAPOT", "Teapot for four", 3999),
@@ -95,13 +97,15 @@ pub const CATALOG: [(&str, &str, i64); 8] = [
 ];
 
 /// The thing that everybody wants, and how many of it there are for each demonstration.
-pub const FLASH: (&str, &str, i64, u32) = ("GOLDEN-TICKET", "Golden ticket", 9900, 10);
+pub(super) const FLASH: (&str, &str, i64, u32) = ("GOLDEN-TICKET", "Golden ticket", 9900, 10);
 
 /// Plans the visits of one demonstration.
-pub fn plan(run: Uuid, checkouts: u64, seed: u64) -> Vec<Plan> {
+pub(super) fn plan(run: Uuid, checkouts: u64, seed: u64) -> Vec<Plan> {
     let mut dice = Dice(seed);
-    let shares: Vec<Kind> =
-        Kind::SHARES.iter().flat_map(|(kind, share)| std::iter::repeat_n(*kind, usize::try_from(*share).unwrap_or(0))).collect();
+    let shares: Vec<Kind> = Kind::SHARES
+        .iter()
+        .flat_map(|(kind, share)| std::iter::repeat_n(*kind, usize::try_from(*share).unwrap_or(0)))
+        .collect();
     (0..checkouts)
         .map(|number| {
             // Multiplying by a number that shares no factor with 100 visits every share in turn.
@@ -113,19 +117,25 @@ pub fn plan(run: Uuid, checkouts: u64, seed: u64) -> Vec<Plan> {
                     let first = dice.below(CATALOG.len() as u64);
                     (0..=dice.below(3))
                         .map(|step| {
-                            let index = usize::try_from((first + step * 3) % CATALOG.len() as u64).unwrap_or(0);
+                            let index =
+                                usize::try_from((first + step * 3) % CATALOG.len() as u64).unwrap_or(0);
                             (CATALOG[index].0, 1 + u32::try_from(dice.below(3)).unwrap_or(0))
                         })
                         .collect()
                 }
             };
-            Plan { kind, idempotency_key: format!("demo-{run}-{number}"), lines, double_click: dice.below(10) == 0 }
+            Plan {
+                kind,
+                idempotency_key: format!("demo-{run}-{number}"),
+                lines,
+                double_click: dice.below(10) == 0,
+            }
         })
         .collect()
 }
 
 /// How many visits of each kind were planned.
-pub fn count(plans: &[Plan]) -> Vec<(Kind, u64)> {
+pub(super) fn count(plans: &[Plan]) -> Vec<(Kind, u64)> {
     Kind::SHARES
         .iter()
         .map(|(kind, _)| (*kind, plans.iter().filter(|plan| plan.kind == *kind).count() as u64))
@@ -152,6 +162,8 @@ mod tests {
     #[test]
     fn a_hundred_customers_are_of_every_kind() {
         let plans = plan(Uuid::nil(), 100, 7);
-        assert!(count(&plans).iter().zip(Kind::SHARES).all(|((kind, count), share)| (*kind, *count) == share));
+        assert!(
+            count(&plans).iter().zip(Kind::SHARES).all(|((kind, count), share)| (*kind, *count) == share)
+        );
     }
 }
