@@ -12,7 +12,7 @@ pub mod signature;
 mod tests;
 mod wire;
 
-pub use postgres::{Error, migrate};
+pub use postgres::{Error, migrate, read_books};
 
 /// The provider's name in addresses, events and configuration.
 pub const PROVIDER: &str = "sandbox";

@@ -43,6 +43,14 @@ pub async fn migrate(owner: &PgConnectOptions) -> Result<(), Error> {
     Ok(())
 }
 
+/// Every payment's book, read without asking the provider, which need not be running.
+pub async fn read_books(service: &PgConnectOptions) -> Result<Vec<PaymentBook>, Error> {
+    let pool = PgPool::connect_with(service.clone()).await?;
+    let books = Keeper::new(pool.clone()).books().await;
+    pool.close().await;
+    books
+}
+
 /// A webhook that waits for its delivery.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(super) struct Waiting {
