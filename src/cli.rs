@@ -20,7 +20,7 @@ const FIRST_STEPS: &str = "\
 First steps:
   counterfoil demo                 open a shop, sell, and check the books
   counterfoil serve                the same over HTTP, on http://127.0.0.1:8080 (API at /docs)
-  counterfoil status               what a running server is doing";
+  counterfoil verify               check every invariant over the whole history";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -44,7 +44,7 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Ask a running server for its streams, projections and checkouts in flight
+    /// Ask a running server for its streams, read models and checkouts in flight
     Status {
         /// The server
         #[arg(long, default_value = "http://127.0.0.1:8080", env = "COUNTERFOIL_URL")]
@@ -53,20 +53,18 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Look after the read models
-    Projections {
-        #[command(subcommand)]
-        command: ProjectionsCommand,
-    },
     /// Take history in through the same command handlers and saga as a live checkout
     Import {
         #[command(subcommand)]
         source: ImportSource,
     },
-    /// Check every invariant over the whole history
+    /// Check every invariant over the whole history; exits with 1 when one is broken
     Verify {
         #[command(flatten)]
         flags: Flags,
+        /// What clients were told, one JSON object a line: {"stream": …, "position": …}
+        #[arg(long, value_name = "FILE")]
+        acknowledged: Option<PathBuf>,
         /// Print the report as JSON
         #[arg(long)]
         json: bool,
@@ -82,34 +80,6 @@ pub(crate) enum Command {
     },
     /// Show every setting that is in force and where it came from
     CheckConfig {
-        #[command(flatten)]
-        flags: Flags,
-    },
-}
-
-/// What to do with the read models.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ProjectionsCommand {
-    /// Every projection with its live version
-    List {
-        #[command(flatten)]
-        flags: Flags,
-        /// Print it as JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Checkpoints, lag, who runs them and which streams are parked
-    Status {
-        #[command(flatten)]
-        flags: Flags,
-        /// Print it as JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Build a projection anew beside the live one, compare, and switch; readers notice nothing
-    Rebuild {
-        /// The projection, or `all`
-        name: String,
         #[command(flatten)]
         flags: Flags,
     },

@@ -37,7 +37,7 @@ pub struct Flags {
     /// How long a checkout may take before it is given up, in seconds [default: 900]
     #[arg(long, value_name = "SECONDS")]
     pub checkout_deadline_s: Option<String>,
-    /// What is logged, as a filter of the tracing crate [default: info]
+    /// What is logged, as a filter of the tracing crate [default: info for servers, warn for other commands]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
     /// The configuration file (TOML) [default: counterfoil.toml in this directory, if there is one]
@@ -116,8 +116,8 @@ pub struct Settings {
     pub webhook_secret: String,
     /// How long a checkout may take before it is given up.
     pub checkout_deadline: Duration,
-    /// The filter of the log.
-    pub log: String,
+    /// The filter of the log; `None` for what suits the command.
+    pub log: Option<String>,
     in_force: Vec<InForce>,
 }
 
@@ -202,7 +202,7 @@ impl Settings {
         let webhook_secret =
             sources.secret("webhook_secret").unwrap_or_else(|| "sandbox-webhook-secret".to_owned());
         let seconds: u32 = sources.required("checkout_deadline_s", "900", "a number of seconds")?;
-        let log = sources.required("log", "info", "a filter")?;
+        let log = sources.optional("log");
         Ok(Self {
             listen,
             data_dir,
@@ -220,6 +220,22 @@ impl Settings {
     /// Every setting with where it came from.
     pub fn in_force(&self) -> &[InForce] {
         &self.in_force
+    }
+
+    /// Runs these roles for a command of its own: on addresses that nobody else has, unless some were asked
+    /// for, so that it does not matter whether a server runs already.
+    pub fn run_privately(&mut self, roles: &[Role]) {
+        let chosen = |name| {
+            self.in_force.iter().any(|setting| setting.name == name && setting.origin != Origin::Default)
+        };
+        let (listen, sandbox) = (chosen("listen"), chosen("sandbox_listen"));
+        if !listen {
+            self.listen.set_port(0);
+        }
+        if !sandbox {
+            self.sandbox_listen.set_port(0);
+        }
+        self.roles = roles.to_vec();
     }
 
     /// Whether this process runs a role.
@@ -369,7 +385,7 @@ mod tests {
             _ => None,
         };
         let settings = Settings::resolve_with(&flags, environment).unwrap();
-        assert_eq!((settings.listen.port(), settings.log.as_str()), (3, "debug"));
+        assert_eq!((settings.listen.port(), settings.log.as_deref()), (3, Some("debug")));
         assert_eq!(settings.checkout_deadline, Duration::from_mins(1));
         let origin =
             |name| settings.in_force().iter().find(|setting| setting.name == name).unwrap().origin.clone();

@@ -36,6 +36,20 @@ impl Database {
         Ok(Self { roles, server })
     }
 
+    /// The same for a command that can work beside a running server: joins its private Postgres if there
+    /// is one, and leaves it running.
+    pub async fn open_or_attach(settings: &Settings) -> Result<Self> {
+        if settings.database_url.is_none() {
+            let attached = embedded::attach(&settings.data_dir, NAME).await;
+            if let Some(roles) =
+                attached.context("cannot reach the embedded Postgres of the running server")?
+            {
+                return Ok(Self { roles, server: None });
+            }
+        }
+        Self::open(settings).await
+    }
+
     /// Stops the private server, if there is one. Everything that uses it has to be gone.
     pub fn close(self) -> Result<()> {
         match self.server {
@@ -47,10 +61,12 @@ impl Database {
 
 async fn given(settings: &Settings, url: &str) -> Result<Databases> {
     // The URL may hold a password: neither it nor the parser's view of it is shown.
-    let admin = PgConnectOptions::from_str(url)
-        .map_err(|_| anyhow::anyhow!("database_url is not a URL like postgres://user:password@host:5432/name"))?;
-    let passwords = Passwords::load_or_generate(&settings.data_dir)
-        .with_context(|| format!("cannot keep the passwords of the database roles in {}", settings.data_dir.display()))?;
+    let admin = PgConnectOptions::from_str(url).map_err(|_| {
+        anyhow::anyhow!("database_url is not a URL like postgres://user:password@host:5432/name")
+    })?;
+    let passwords = Passwords::load_or_generate(&settings.data_dir).with_context(|| {
+        format!("cannot keep the passwords of the database roles in {}", settings.data_dir.display())
+    })?;
     let name = admin.get_database().unwrap_or(NAME).to_owned();
     provision(&admin, &passwords, &name).await.context("cannot prepare the database that database_url names")
 }
@@ -58,6 +74,9 @@ async fn given(settings: &Settings, url: &str) -> Result<Databases> {
 async fn migrate(roles: &Databases) -> Result<()> {
     event_store::postgres::migrate(&roles.owner).await.context("cannot migrate the event store")?;
     platform::keys::migrate(&roles.owner).await.context("cannot migrate the person keys")?;
-    sagas::migrate(&roles.owner).await.context("cannot migrate the coordinator's tables")?;
+    sagas::coordinator::migrate(&roles.owner).await.context("cannot migrate the coordinator's tables")?;
+    sagas::gateway::sandbox::migrate(&roles.owner)
+        .await
+        .context("cannot migrate the sandbox provider's books")?;
     projections::migrate(&roles.owner).await.context("cannot migrate the registry of read models")
 }

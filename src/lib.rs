@@ -1,6 +1,11 @@
 //! Counterfoil as a library: what the executable composes, for its tests and for those who embed it.
 
+pub mod audit;
 pub mod config;
+pub mod database;
+pub mod demo;
+mod docs;
 pub mod import;
 pub mod invariants;
+pub mod run;
 pub mod status;

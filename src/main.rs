@@ -1,26 +1,48 @@
-//! The one executable.
+//! The one executable. What a command does is in `commands`; what it does it with is in the library.
 
 mod cli;
+#[allow(clippy::print_stdout, clippy::print_stderr, reason = "commands speak to people")]
+mod commands;
 
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
 use clap::Parser;
-use counterfoil::config::Settings;
+use counterfoil::config::{Flags, Settings};
+use platform::telemetry::{self, LogFormat};
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, ImportSource};
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
-        Command::CheckConfig { flags } => check_config(&Settings::resolve(&flags)?),
-        _ => anyhow::bail!("not composed yet"),
-    }
-    Ok(())
+fn main() -> Result<ExitCode> {
+    let command = Cli::parse().command;
+    // The embedded Postgres ends with the thread that started it: the runtime's own.
+    tokio::runtime::Runtime::new().context("cannot start the runtime")?.block_on(carry_out(command))
 }
 
-#[allow(clippy::print_stdout, reason = "this is what the command is for")]
-fn check_config(settings: &Settings) {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY).set_header(["setting", "value", "from"]);
-    for setting in settings.in_force() {
-        table.add_row([setting.name.to_owned(), setting.value.clone(), setting.origin.to_string()]);
+async fn carry_out(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Serve { flags } => commands::serve(&settings(&flags, "info")?).await?,
+        Command::Demo { flags, checkouts, seed, json } => {
+            return commands::demo(settings(&flags, "warn")?, checkouts, seed, json).await;
+        }
+        Command::Import { source: ImportSource::Retail { file, limit, flags, json } } => {
+            commands::import_retail(settings(&flags, "warn")?, &file, limit, json).await?;
+        }
+        Command::Verify { flags, acknowledged, json } => {
+            return commands::verify(&settings(&flags, "warn")?, acknowledged, json).await;
+        }
+        Command::Sandbox { flags, webhook_url } => {
+            commands::sandbox(&settings(&flags, "info")?, webhook_url).await?;
+        }
+        Command::Status { url, json } => commands::status(&url, json).await?,
+        Command::CheckConfig { flags } => commands::check_config(&Settings::resolve(&flags)?),
     }
-    println!("{table}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The settings in force, with the log begun: a server tells what it does, a command only what is wrong.
+fn settings(flags: &Flags, log: &str) -> Result<Settings> {
+    let settings = Settings::resolve(flags)?;
+    telemetry::init(LogFormat::Auto, settings.log.as_deref().unwrap_or(log))?;
+    Ok(settings)
 }

@@ -3,7 +3,7 @@
 //! several knows of all; `counterfoil status` asks that and prints it for people.
 
 mod figures;
-mod print;
+pub mod print;
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,0 +1,26 @@
+//! `counterfoil sandbox`: the payment provider's stand-in, with books that outlive whoever calls it.
+
+use anyhow::{Context, Result};
+use counterfoil::{config::Settings, database::Database};
+use platform::{clock::Clock, shutdown::Shutdown};
+use sagas::gateway::sandbox::server::{ServerOptions, serve};
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+
+/// Serves the sandbox provider until told to stop.
+pub(crate) async fn sandbox(settings: &Settings, webhook_url: String) -> Result<()> {
+    let listen = settings.sandbox_listen;
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("cannot listen on {listen}: choose another address with --sandbox-listen")
+    })?;
+    let database = Database::open(settings).await?;
+    let shutdown = Shutdown::new();
+    shutdown.on_signals()?;
+    let pool =
+        PgPool::connect_with(database.roles.service.clone()).await.context("cannot reach the books")?;
+    let secret = settings.webhook_secret.clone().into_bytes();
+    let options = ServerOptions { secret, webhook_url, clock: Clock::system() };
+    tracing::info!(address = %listener.local_addr()?, "the sandbox provider serves");
+    serve(listener, pool, options, shutdown.token()).await.context("the sandbox provider ended")?;
+    database.close()
+}

@@ -1,0 +1,255 @@
+//! The composition of roles: which parts a process runs, what each is given, and in which order they
+//! begin and end. Parts meet in the event store; none is handed another to call.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use axum::{Router, middleware};
+use chrono::TimeDelta;
+use event_store::{EventStore, postgres::PostgresStore};
+use platform::{
+    clock::Clock,
+    health::Health,
+    keys::PostgresKeys,
+    problem,
+    shutdown::{Ended, Shutdown},
+    telemetry::trace_requests,
+};
+use projections::RunnerOptions;
+use read_side::{Limits, ReadModels};
+use sagas::{
+    coordinator::{self, Coordinator, PostgresState},
+    gateway::{
+        PaymentGateway,
+        sandbox::{client::SandboxGateway, server, signature::Secrets},
+    },
+    webhook,
+};
+use sqlx::postgres::PgPoolOptions;
+use tokio::net::TcpListener;
+use write_side::{Commands, api};
+
+use crate::{
+    config::{Role, Settings},
+    database::Database,
+    docs,
+    status::{self, Status},
+};
+
+/// How long the parts may take to finish what they have begun.
+const PATIENCE: Duration = Duration::from_secs(25);
+
+/// The roles of this process at work.
+#[derive(Debug)]
+pub struct Running {
+    /// The event store, as the write side sees it.
+    pub store: Arc<dyn EventStore>,
+    /// Where commands are handled, in this process.
+    pub commands: Commands,
+    /// The database that everything is kept in.
+    pub database: Database,
+    /// Where the HTTP API listens.
+    pub address: SocketAddr,
+    /// Where the payment provider is.
+    pub provider_url: String,
+    shutdown: Shutdown,
+}
+
+impl Running {
+    /// Starts everything that the settings ask for. When it returns, the API accepts connections.
+    pub async fn start(settings: &Settings, clock: Clock) -> Result<Self> {
+        let listener = TcpListener::bind(settings.listen).await.with_context(|| {
+            format!("cannot listen on {}: choose another address with --listen", settings.listen)
+        })?;
+        let address = listener.local_addr()?;
+        let database = Database::open(settings).await?;
+        let shutdown = Shutdown::new();
+
+        let store: Arc<dyn EventStore> = Arc::new(
+            PostgresStore::connect(database.roles.service.clone())
+                .await
+                .context("cannot open the event store")?,
+        );
+        let commands = Commands::new(Arc::clone(&store));
+        let provider_url = match &settings.provider_url {
+            Some(url) => url.clone(),
+            None => start_sandbox(settings, &database, address, &clock, &shutdown).await?,
+        };
+
+        let mut routes = Router::new();
+        let mut described = Vec::new();
+        let mut health = Health::new();
+        if settings.runs(Role::Write) {
+            let keys = pool(&database.roles.service, 4);
+            let api = api::Api::new(commands.clone(), Arc::new(PostgresKeys::new(keys)), clock.clone());
+            routes = routes.merge(api::router(api));
+            described.push(api::openapi());
+            health = health.check(Role::Write.as_str(), "event store", head_of(&store));
+        }
+        if settings.runs(Role::Sagas) {
+            let (coordinator, gateway) =
+                coordinator(settings, &database, &store, &commands, &provider_url, &clock)?;
+            routes = routes.merge(webhook::router(gateway, Arc::clone(&store), clock.clone()));
+            health = health.check(Role::Sagas.as_str(), "event store", head_of(&store));
+            let token = shutdown.token();
+            shutdown.spawn("coordinator", async move {
+                if let Err(error) = coordinator.run(token).await {
+                    tracing::error!(%error, "the coordinator cannot go on");
+                }
+            });
+        }
+        if settings.runs(Role::Projections) {
+            let projector = database.roles.projector.clone();
+            let all = projections::all();
+            projections::install_all(&all, &projector)
+                .await
+                .context("cannot make the tables of the read models")?;
+            let events: Arc<dyn EventStore> = Arc::new(
+                PostgresStore::connect(projector.clone()).await.context("cannot read the event store")?,
+            );
+            health = health.check(Role::Projections.as_str(), "event store", head_of(&events));
+            let runners =
+                projections::run_all(all, events, projector, RunnerOptions::default(), shutdown.token());
+            shutdown.spawn("projections", runners);
+        }
+        if settings.runs(Role::Read) {
+            let models = ReadModels::new(&database.roles.reader, Limits::default(), shutdown.token());
+            let probe = models.clone();
+            let ping = move || {
+                let models = probe.clone();
+                async move { models.ping().await }
+            };
+            health = health.check(Role::Read.as_str(), "read models", ping);
+            let (queries, description) = read_side::router(models).split_for_parts();
+            routes = routes.merge(queries);
+            described.push(description);
+        }
+
+        let problems = problem::catalogue(&[api::PROBLEM_TYPES, read_side::PROBLEM_TYPES, webhook::TYPES]);
+        let router = routes
+            .merge(docs::router(described))
+            .merge(status::router(Status::new(Arc::clone(&store), &database.roles)))
+            .merge(health.router())
+            .merge(problems);
+        // The span is outermost but for the net, so that the log line of a panic carries its request.
+        let router = problem::with_fallbacks(router.layer(middleware::from_fn(trace_requests)));
+        let stopping = shutdown.token();
+        shutdown.spawn("http", async move {
+            if let Err(error) =
+                axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).await
+            {
+                tracing::error!(%error, "the HTTP server ended");
+            }
+        });
+        let roles: Vec<_> = settings.roles.iter().map(|role| role.as_str()).collect();
+        tracing::info!(%address, roles = roles.join(","), provider = provider_url, "serving");
+        Ok(Self { store, commands, database, address, provider_url, shutdown })
+    }
+
+    /// The base of the API's URLs.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Stops at SIGTERM and SIGINT; returns when one has come, or a part has failed.
+    pub async fn until_told_to_stop(&self) -> Result<()> {
+        self.shutdown.on_signals().context("cannot listen for signals")?;
+        self.shutdown.requested().await;
+        Ok(())
+    }
+
+    /// Lets every part finish what it has begun, and stops the embedded Postgres last.
+    pub async fn stop(self) -> Result<()> {
+        let ended = self.shutdown.finish(PATIENCE).await;
+        drop((self.commands, self.store));
+        self.database.close()?;
+        ensure!(
+            ended == Ended::Finished,
+            "not all parts ended well: {ended:?}; what was acknowledged is kept"
+        );
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// The provider's stand-in in this process, on a listener of its own.
+async fn start_sandbox(
+    settings: &Settings,
+    database: &Database,
+    api: SocketAddr,
+    clock: &Clock,
+    shutdown: &Shutdown,
+) -> Result<String> {
+    let listener = TcpListener::bind(settings.sandbox_listen).await.with_context(|| {
+        format!(
+            "the sandbox provider cannot listen on {}: choose another address with --sandbox-listen",
+            settings.sandbox_listen
+        )
+    })?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let options = server::ServerOptions {
+        secret: settings.webhook_secret.clone().into_bytes(),
+        webhook_url: format!("http://{api}/webhooks/payments/sandbox"),
+        clock: clock.clone(),
+    };
+    let (books, token) = (pool(&database.roles.service, 8), shutdown.token());
+    shutdown.spawn("sandbox provider", async move {
+        if let Err(error) = server::serve(listener, books, options, token).await {
+            tracing::error!(%error, "the sandbox provider ended");
+        }
+    });
+    Ok(url)
+}
+
+fn coordinator(
+    settings: &Settings,
+    database: &Database,
+    store: &Arc<dyn EventStore>,
+    commands: &Commands,
+    provider_url: &str,
+    clock: &Clock,
+) -> Result<(Coordinator, Arc<dyn PaymentGateway>)> {
+    let secrets = Secrets::new(settings.webhook_secret.clone());
+    let gateway: Arc<dyn PaymentGateway> = Arc::new(
+        SandboxGateway::new(provider_url, secrets).context("cannot make a client of the payment provider")?,
+    );
+    let state = Arc::new(PostgresState::new(&database.roles.service));
+    let mut config = coordinator::Config::for_holder(holder());
+    config.checkout_patience =
+        TimeDelta::from_std(settings.checkout_deadline).context("checkout_deadline_s")?;
+    let coordinator = Coordinator::new(
+        Arc::clone(store),
+        commands.clone(),
+        Arc::clone(&gateway),
+        clock.clone(),
+        state,
+        config,
+    );
+    Ok((coordinator, gateway))
+}
+
+/// Who holds a lease, for people: two processes never share it.
+fn holder() -> String {
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    format!("{} pid {}", host.unwrap_or_else(|| "unknown host".to_owned()), std::process::id())
+}
+
+fn pool(options: &sqlx::postgres::PgConnectOptions, connections: u32) -> sqlx::PgPool {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(5))
+        .connect_lazy_with(options.clone())
+}
+
+fn head_of(
+    store: &Arc<dyn EventStore>,
+) -> impl Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<(), event_store::StoreError>> + Send>>
++ Send
++ Sync
++ 'static {
+    let store = Arc::clone(store);
+    move || {
+        let store = Arc::clone(&store);
+        Box::pin(async move { store.head().await.map(|_| ()) })
+    }
+}
