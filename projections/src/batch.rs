@@ -75,7 +75,9 @@ pub(crate) async fn advance(
     let done = sqlx::query(
         "with moved as (
              update checkpoint set position = $1 where shard = $2 and (position = $3 or $4) returning 1)
-         select pg_notify($5, $6) from moved",
+         -- those who wait read the live version, and care for no other
+         select case when state = 'live' then pg_notify($5, $6)::text end
+         from moved join projections.versions on projection = $7 and version = $8",
     )
     .bind(through)
     .bind(shard)
@@ -83,6 +85,8 @@ pub(crate) async fn advance(
     .bind(platform::fault::planted("no-fence"))
     .bind(crate::positions::CHANNEL)
     .bind(format!("{} {}", lease.definition.name, batch.through))
+    .bind(lease.definition.name)
+    .bind(lease.version)
     .fetch_optional(tx)
     .await?;
     if done.is_none() {

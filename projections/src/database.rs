@@ -59,3 +59,9 @@ pub(crate) async fn create_schema(schema: &str, db: &mut PgConnection) -> Result
     sqlx::query(AssertSqlSafe(format!("create schema {schema}"))).execute(&mut *db).await?;
     enter(schema, db).await
 }
+
+/// Drops a schema with everything in it, where there is one.
+pub(crate) async fn drop_schema(schema: &str, db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(AssertSqlSafe(format!("drop schema if exists {schema} cascade"))).execute(db).await?;
+    Ok(())
+}

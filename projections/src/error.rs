@@ -2,7 +2,7 @@
 
 use event_store::{Position, StoreError};
 
-use crate::ApplyError;
+use crate::{ApplyError, Difference};
 
 /// Why a projection could not go on. A runner tries again after every one of them.
 #[derive(Debug, thiserror::Error)]
@@ -53,10 +53,8 @@ pub enum Error {
         /// Where it was left.
         expected: Position,
     },
-    /// The live version was built by other rules than these; it must be rebuilt before it goes on.
-    #[error(
-        "the live version of {projection} has definition {built_by}, this release has {wanted}: rebuild it"
-    )]
+    /// The live version was built by a newer release than this one, which must not touch it.
+    #[error("the live version of {projection} has definition {built_by}, this release only knows {wanted}")]
     OtherDefinition {
         /// The projection.
         projection: &'static str,
@@ -65,6 +63,27 @@ pub enum Error {
         /// The definition of this release.
         wanted: i32,
     },
+    /// The version that was built is not the same as the live one, and nobody has accepted that.
+    #[error("version {version} of {projection} differs from the live one at position {position} in {} rows or more", differences.len())]
+    Differs {
+        /// The projection.
+        projection: &'static str,
+        /// The version that was built. It is kept, to be looked at or promoted.
+        version: i32,
+        /// Where both were compared.
+        position: Position,
+        /// What is not the same.
+        differences: Vec<Difference>,
+    },
+    /// There is no version to go back to, or this release cannot keep it up to date.
+    #[error("there is no earlier version of {projection} that this release can go back to")]
+    NothingToGoBackTo {
+        /// The projection.
+        projection: &'static str,
+    },
+    /// The process is being shut down, or a worker of it failed; what was done is kept.
+    #[error("interrupted; what was done is kept, and the next run goes on from there")]
+    Interrupted,
     /// A position that the database cannot count to.
     #[error("position {0} is out of range")]
     PositionOutOfRange(Position),

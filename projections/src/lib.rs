@@ -14,12 +14,14 @@ pub mod stock;
 
 mod batch;
 mod database;
+mod digest;
 mod error;
 mod fact;
 mod lease;
 mod parked;
 mod positions;
 mod projector;
+mod rebuild;
 mod runner;
 mod status;
 mod versions;
@@ -27,14 +29,16 @@ mod versions;
 use std::sync::Arc;
 
 pub use database::migrate;
+pub use digest::{DIFFERENCES_MAX, Difference};
 pub use error::Error;
 pub use fact::{Event, Fact, Unreadable};
 pub use parked::{Retried, retry};
 pub use positions::{NotFreshEnough, Positions, WaitError};
 pub use projector::{ApplyError, Definition, Projector, Table, View};
+pub use rebuild::{Progress, RebuildOptions, Rebuilt, Report, Stage, Verified, rebuild, roll_back, verify};
 pub use runner::{RunnerOptions, run, run_all};
 pub use status::{ParkedStream, ProjectionStatus, status};
-pub use versions::install_all;
+pub use versions::{install_all, snapshot_of};
 
 /// Every projection, in the order in which they are listed.
 pub fn all() -> Vec<Arc<dyn Projector>> {

@@ -66,7 +66,7 @@ async fn retry_one(
         .bind(version)
         .execute(&mut *tx)
         .await?;
-    let checkpoint = versions::checkpoint(0, &mut tx).await?;
+    let checkpoint = versions::checkpoint(&mut tx).await?;
     let events = read_held(&stream, revision, checkpoint, store).await?;
     sqlx::query(
         "delete from projections.parked_streams where projection = $1 and version = $2 and stream = $3",

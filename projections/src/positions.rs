@@ -83,9 +83,15 @@ impl Positions {
             if now >= deadline {
                 return Err(NotFreshEnough { current, wanted }.into());
             }
-            let until = deadline.min(now + LOOK_AGAIN);
-            let reached = seen.wait_for(|seen| seen.get(projection).is_some_and(|at| *at >= wanted));
-            let _ = tokio::time::timeout_at(until, reached).await;
+            // Only what is told from here on counts: what was told before led to this look.
+            let reached = async {
+                while seen.changed().await.is_ok() {
+                    if seen.borrow_and_update().get(projection).is_some_and(|at| *at >= wanted) {
+                        return;
+                    }
+                }
+            };
+            let _ = tokio::time::timeout_at(deadline.min(now + LOOK_AGAIN), reached).await;
         }
     }
 

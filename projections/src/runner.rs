@@ -15,6 +15,7 @@ use crate::{
     batch::{self, Batch},
     database,
     lease::{LEASE, Lease},
+    rebuild::{self, RebuildOptions},
     versions,
 };
 
@@ -65,7 +66,7 @@ pub async fn run(
     let mut backoff = BACKOFF_MIN;
     while !shutdown.is_cancelled() {
         let started = Instant::now();
-        let ended = session(&*projection, &*store, &projector, &options, &shutdown).await;
+        let ended = session(&projection, &store, &projector, &options, &shutdown).await;
         if started.elapsed() > BACKOFF_MAX {
             backoff = BACKOFF_MIN;
         }
@@ -94,30 +95,50 @@ pub async fn run(
 
 /// One lease's worth of work: ends well only on shutdown.
 async fn session(
-    projection: &dyn Projector,
-    store: &dyn EventStore,
+    projection: &Arc<dyn Projector>,
+    store: &Arc<dyn EventStore>,
     projector: &PgConnectOptions,
     options: &RunnerOptions,
     shutdown: &CancellationToken,
 ) -> Result<(), Error> {
     let definition = projection.definition();
     let mut db = database::connect(projector, definition.name, LEASE).await?;
-    let live = versions::install(definition, &mut db).await?;
-    if live.definition != definition.version {
-        return Err(Error::OtherDefinition {
-            projection: definition.name,
-            built_by: live.definition,
-            wanted: definition.version,
-        });
+    let mut live = versions::install(definition, &mut db).await?;
+    if live.definition > definition.version {
+        let (built_by, wanted) = (live.definition, definition.version);
+        return Err(Error::OtherDefinition { projection: definition.name, built_by, wanted });
+    }
+    if live.definition < definition.version {
+        replace(projection, store, projector, options, shutdown).await?;
+        live = versions::install(definition, &mut db).await?;
     }
     let lease = Lease::take(definition, live.version, &options.holder, &mut db).await?;
     database::enter(&definition.schema(live.version), &mut db).await?;
-    let ended = follow(projection, store, &lease, options, shutdown, &mut db).await;
+    let ended = follow(&**projection, &**store, &lease, options, shutdown, &mut db).await;
     if ended.is_ok() {
         lease.release(&mut db).await?;
         db.close().await?;
     }
     ended
+}
+
+/// Rebuilds a version that another release's rules made. Readers keep what there is meanwhile.
+async fn replace(
+    projection: &Arc<dyn Projector>,
+    store: &Arc<dyn EventStore>,
+    projector: &PgConnectOptions,
+    options: &RunnerOptions,
+    shutdown: &CancellationToken,
+) -> Result<(), Error> {
+    let name = projection.definition().name;
+    tracing::info!(projection = name, "the rules of this read model have changed: rebuilding it");
+    let options = RebuildOptions { holder: options.holder.clone(), ..RebuildOptions::default() };
+    let report = Arc::new(move |progress: rebuild::Progress| {
+        tracing::debug!(projection = name, done = %progress.done, target = %progress.target, "rebuilding");
+    });
+    let (projection, store) = (projection.clone(), store.clone());
+    rebuild::rebuild(projection, store, projector.clone(), &options, report, shutdown.clone()).await?;
+    Ok(())
 }
 
 /// Follows the log from the checkpoint on.
@@ -130,7 +151,7 @@ async fn follow(
     db: &mut PgConnection,
 ) -> Result<(), Error> {
     let definition = projection.definition();
-    let mut checkpoint = versions::checkpoint(0, db).await?;
+    let mut checkpoint = versions::checkpoint(db).await?;
     tracing::info!(projection = definition.name, version = lease.version, %checkpoint, "following the log");
     let mut pages = store.follow(checkpoint, definition.filter());
     let mut renewed = Instant::now();

@@ -97,7 +97,8 @@ async fn one(projection: &dyn Projector, db: &mut PgConnection) -> Result<Projec
                 (status.token, status.holder) = (token, holder);
             }
             "building" => status.building = Some((version, slowest(&definition.schema(version), db).await?)),
-            _ => status.previous = Some(version),
+            "previous" => status.previous = Some(version),
+            _ => {} // Only there to be compared.
         }
     }
     status.parked = sqlx::query_as(

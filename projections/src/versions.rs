@@ -51,14 +51,14 @@ pub(crate) async fn install(definition: &'static Definition, db: &mut PgConnecti
     if let Some(live) = live(definition, &mut tx).await? {
         return Ok(live);
     }
-    let version = next(definition, &mut tx).await?;
-    create(definition, version, 1, &mut tx).await?;
+    // A build that was begun before there was anything to read is of no more use than an empty one.
+    if let Some((version, _)) = building(definition, &mut tx).await? {
+        drop_version(definition, version, &mut tx).await?;
+    }
+    let version = create(definition, State::Building, 1, &mut tx).await?;
+    join_shards(Position::START, &mut tx).await?;
     sqlx::raw_sql(definition.indexes).execute(&mut *tx).await?;
-    sqlx::query("update projections.versions set state = 'live' where projection = $1 and version = $2")
-        .bind(definition.name)
-        .bind(version)
-        .execute(&mut *tx)
-        .await?;
+    make_live(definition, version, &mut tx).await?;
     publish(definition, version, &mut tx).await?;
     tx.commit().await?;
     tracing::info!(projection = definition.name, version, "made an empty read model");
@@ -76,55 +76,189 @@ pub(crate) async fn live(definition: &Definition, db: &mut PgConnection) -> Resu
     Ok(found.map(|(version, definition)| Live { version, definition }))
 }
 
-/// The number of the next version.
-pub(crate) async fn next(definition: &Definition, db: &mut PgConnection) -> Result<i32, Error> {
-    Ok(sqlx::query_scalar(
-        "select coalesce(max(version), 0) + 1 from projections.versions where projection = $1",
-    )
-    .bind(definition.name)
-    .fetch_one(db)
-    .await?)
+/// What a version that is not read yet is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// To be promoted.
+    Building,
+    /// To be compared and dropped.
+    Scratch,
 }
 
-/// Creates a version that is being built by `shards` workers: its row, its schema, its tables without
-/// the indexes of readers. The search path is its schema afterwards.
+/// Creates a version that is filled by `shards` workers: its row, its schema, its tables without the
+/// indexes of readers. The search path is its schema afterwards.
 pub(crate) async fn create(
     definition: &'static Definition,
-    version: i32,
+    state: State,
     shards: i16,
     db: &mut PgConnection,
-) -> Result<(), Error> {
-    sqlx::query(
+) -> Result<i32, Error> {
+    let mut tx = db.begin().await?;
+    let version: i32 = sqlx::query_scalar(
         "insert into projections.versions (projection, version, definition, state)
-         values ($1, $2, $3, 'building')",
+         select $1, coalesce(max(version), 0) + 1, $2, $3 from projections.versions where projection = $1
+         returning version",
     )
     .bind(definition.name)
-    .bind(version)
     .bind(definition.version)
-    .execute(&mut *db)
+    .bind(match state {
+        State::Building => "building",
+        State::Scratch => "scratch",
+    })
+    .fetch_one(&mut *tx)
     .await?;
-    create_tables(definition, &definition.schema(version), shards, db).await
+    database::create_schema(&definition.schema(version), &mut tx).await?;
+    sqlx::raw_sql(CHECKPOINT).execute(&mut *tx).await?;
+    sqlx::query("insert into checkpoint select generate_series(1, $1), 0")
+        .bind(i32::from(shards.max(1)))
+        .execute(&mut *tx)
+        .await?;
+    sqlx::raw_sql(definition.create).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(version)
 }
 
-/// Creates a schema with the tables of a projection and enters it.
-pub(crate) async fn create_tables(
-    definition: &'static Definition,
-    schema: &str,
-    shards: i16,
+/// Drops a version with all that belongs to it.
+pub(crate) async fn drop_version(
+    definition: &Definition,
+    version: i32,
     db: &mut PgConnection,
 ) -> Result<(), Error> {
-    database::create_schema(schema, db).await?;
-    sqlx::raw_sql(CHECKPOINT).execute(&mut *db).await?;
-    sqlx::query("insert into checkpoint select generate_series(0, $1 - 1), 0")
-        .bind(shards)
-        .execute(&mut *db)
-        .await?;
-    sqlx::raw_sql(definition.create).execute(db).await?;
+    let mut tx = db.begin().await?;
+    database::drop_schema(&definition.schema(version), &mut tx).await?;
+    for sql in [
+        "delete from projections.parked_streams where projection = $1 and version = $2",
+        "delete from projections.versions where projection = $1 and version = $2",
+    ] {
+        sqlx::query(sql).bind(definition.name).bind(version).execute(&mut *tx).await?;
+    }
+    tx.commit().await?;
     Ok(())
 }
 
-/// Points the views of schema `read` at a version. The view of the position goes first: a reader
-/// reads it first, too, and so either has finished before the switch or begins after it.
+/// Drops versions for comparing that nobody is at work on any more.
+pub(crate) async fn drop_stale_scratch(definition: &Definition, db: &mut PgConnection) -> Result<(), Error> {
+    let stale: Vec<i32> = sqlx::query_scalar(
+        "select version from projections.versions
+         where projection = $1 and state = 'scratch'
+             and coalesce(lease_until, created_at + interval '1 minute') < clock_timestamp()",
+    )
+    .bind(definition.name)
+    .fetch_all(&mut *db)
+    .await?;
+    for version in stale {
+        drop_version(definition, version, db).await?;
+    }
+    Ok(())
+}
+
+/// The version that is being built, with the definition that it is built by.
+pub(crate) async fn building(
+    definition: &Definition,
+    db: &mut PgConnection,
+) -> Result<Option<(i32, i32)>, Error> {
+    Ok(sqlx::query_as(
+        "select version, definition from projections.versions where projection = $1 and state = 'building'",
+    )
+    .bind(definition.name)
+    .fetch_optional(db)
+    .await?)
+}
+
+/// Where each worker of a version is that is still being filled.
+pub(crate) async fn shards(db: &mut PgConnection) -> Result<Vec<(i16, Position)>, Error> {
+    let shards: Vec<(i16, i64)> =
+        sqlx::query_as("select shard, position from checkpoint where shard > 0 order by shard")
+            .fetch_all(db)
+            .await?;
+    Ok(shards.into_iter().map(|(shard, position)| (shard, position_from(position))).collect())
+}
+
+/// Makes one checkpoint out of the workers', who must all have got to `position`.
+pub(crate) async fn join_shards(position: Position, tx: &mut PgConnection) -> Result<(), Error> {
+    sqlx::query("delete from checkpoint where shard > 0").execute(&mut *tx).await?;
+    sqlx::query("insert into checkpoint (shard, position) values (0, $1)")
+        .bind(position_to(position)?)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Lets the planner know of rows that it has not seen yet.
+pub(crate) async fn analyze(definition: &Definition, db: &mut PgConnection) -> Result<(), Error> {
+    for table in definition.tables {
+        sqlx::raw_sql(AssertSqlSafe(format!("analyze {}", table.name))).execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
+/// Keeps the live version from being written until the transaction ends.
+pub(crate) async fn stop_live(definition: &Definition, tx: &mut PgConnection) -> Result<Option<i32>, Error> {
+    Ok(sqlx::query_scalar(
+        "select version from projections.versions where projection = $1 and state = 'live' for update",
+    )
+    .bind(definition.name)
+    .fetch_optional(tx)
+    .await?)
+}
+
+/// Makes a version the live one, and the one that was live the one before; the one before that goes.
+pub(crate) async fn make_live(
+    definition: &'static Definition,
+    version: i32,
+    tx: &mut PgConnection,
+) -> Result<(), Error> {
+    let oldest: Option<i32> = sqlx::query_scalar(
+        "select version from projections.versions where projection = $1 and state = 'previous'",
+    )
+    .bind(definition.name)
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some(oldest) = oldest {
+        drop_version(definition, oldest, tx).await?;
+    }
+    for sql in [
+        "update projections.versions set state = 'previous', holder = null, lease_until = null
+         where projection = $1 and state = 'live' and version <> $2",
+        "update projections.versions set state = 'live', holder = null, lease_until = null
+         where projection = $1 and version = $2",
+    ] {
+        sqlx::query(sql).bind(definition.name).bind(version).execute(&mut *tx).await?;
+    }
+    Ok(())
+}
+
+/// Opens the version before for writing again, to go back to it.
+pub(crate) async fn reopen_previous(
+    definition: &'static Definition,
+    db: &mut PgConnection,
+) -> Result<i32, Error> {
+    let version: Option<i32> = sqlx::query_scalar(
+        "update projections.versions set state = 'building'
+         where projection = $1 and state = 'previous' and definition = $2 returning version",
+    )
+    .bind(definition.name)
+    .bind(definition.version)
+    .fetch_optional(db)
+    .await?;
+    version.ok_or(Error::NothingToGoBackTo { projection: definition.name })
+}
+
+/// What a reader begins its transaction with, to see rows and position of one version of a read model,
+/// and never one that is behind what it saw before.
+///
+/// The lock comes before the snapshot: a snapshot that is older than a switch of versions, but reads
+/// after it, would show the new version as it was before it had caught up. It keeps nobody from
+/// anything but that switch.
+pub fn snapshot_of(projection: &'static str) -> AssertSqlSafe<String> {
+    AssertSqlSafe(format!(
+        "begin isolation level repeatable read read only;
+         lock table {READ_SCHEMA}.{projection}_position in access share mode"
+    ))
+}
+
+/// Points the views of schema `read` at a version. The view of the position goes first: it is what
+/// readers lock.
 pub(crate) async fn publish(
     definition: &'static Definition,
     version: i32,
@@ -145,14 +279,20 @@ pub(crate) async fn publish(
     Ok(())
 }
 
-/// Where a version's only worker, or the one of shard `shard`, has got to. The search path must be the
-/// version's schema.
-pub(crate) async fn checkpoint(shard: i16, db: &mut PgConnection) -> Result<Position, Error> {
-    let position: i64 = sqlx::query_scalar("select position from checkpoint where shard = $1")
-        .bind(shard)
-        .fetch_one(db)
-        .await?;
-    Ok(position_from(position))
+/// Where a version is that is filled. The search path must be its schema.
+pub(crate) async fn checkpoint(db: &mut PgConnection) -> Result<Position, Error> {
+    let sql = "select position from checkpoint where shard = 0";
+    Ok(position_from(sqlx::query_scalar(sql).fetch_one(db).await?))
+}
+
+/// Where a version is that is filled, whatever the search path.
+pub(crate) async fn checkpoint_of(
+    definition: &Definition,
+    version: i32,
+    db: &mut PgConnection,
+) -> Result<Position, Error> {
+    let sql = format!("select position from {}.checkpoint where shard = 0", definition.schema(version));
+    Ok(position_from(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(db).await?))
 }
 
 /// A position as the database keeps it.

@@ -95,10 +95,9 @@ impl ReadModels {
         }
     }
 
-    /// Opens a snapshot. The position is read first: its view is the first to be switched when another
-    /// version is promoted, so that rows and position are of one version.
+    /// Opens a snapshot.
     async fn open(&self, projection: &'static str) -> Result<Snapshot, sqlx::Error> {
-        let mut tx = self.pool.begin_with("begin isolation level repeatable read read only").await?;
+        let mut tx = self.pool.begin_with(projections::snapshot_of(projection)).await?;
         let sql = format!("select position from read.{projection}_position");
         let position: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *tx).await?;
         Ok(Snapshot { tx, position: Position(u64::try_from(position).unwrap_or(0)) })

@@ -1,14 +1,18 @@
 //! Events made by hand: short names for what happens in a shop.
 
+use std::collections::VecDeque;
+
 use chrono::{DateTime, Utc};
 use events::{
     Category, Currency, Money, UnitPrice,
     catalog::{CatalogEvent, Listed},
+    checkout::{self, CheckoutEvent},
     ids::{CaptureId, CustomerId, OrderId, PaymentId, RefundId, ReservationId, Sku},
     inventory::{self, InventoryEvent},
     order::{self, CancellationReason, Line, OrderEvent, Origin, Placed, RejectionReason},
-    payment::{self, PaymentEvent},
+    payment::{self, Operation, PaymentEvent},
 };
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use uuid::Uuid;
 
 use crate::world::{World, minute};
@@ -109,6 +113,74 @@ pub fn dispatched(name: &str, order: OrderId, quantity: i64) -> InventoryEvent {
     InventoryEvent::Dispatched(inventory::Dispatched { sku, reservation_id, quantity })
 }
 
+/// One event of an order's life.
+enum Step {
+    Order(OrderId, OrderEvent),
+    Payment(OrderId, PaymentEvent),
+    Stock(InventoryEvent),
+    Checkout(OrderId, CheckoutEvent),
+}
+
+/// What happens to one order, in its order.
+fn life_of(order: OrderId, chance: &mut StdRng) -> VecDeque<Step> {
+    let units = chance.random_range(1..4);
+    let total = units * 250;
+    let payment_id = order.into();
+    let lines = vec![line("mug", units, 250)];
+    let mut life = vec![
+        Step::Order(order, placed(order, Some(chance.random_range(0..5)), lines)),
+        Step::Stock(reserved("mug", order, units)),
+        Step::Payment(order, requested(order, total)),
+    ];
+    if chance.random_bool(0.3) {
+        let (operation, reason) = (Operation::Authorize, "timeout".to_owned());
+        let unknown = payment::OutcomeUnknown { payment_id, operation, attempt: 1, reason };
+        life.push(Step::Payment(order, PaymentEvent::OutcomeUnknown(unknown)));
+        let stuck = payment::AttentionRequired { payment_id, operation, attempts: 8 };
+        life.push(Step::Payment(order, PaymentEvent::AttentionRequired(stuck)));
+    }
+    match chance.random_range(0..5) {
+        0 => {
+            let declined = payment::Declined { payment_id, code: "no_funds".to_owned() };
+            life.push(Step::Payment(order, PaymentEvent::Declined(declined)));
+            life.push(Step::Stock(released("mug", order, units)));
+            life.push(Step::Order(order, declined_order(order)));
+        }
+        1 => {
+            life.push(Step::Order(order, cancelled(order)));
+            life.push(Step::Payment(
+                order,
+                PaymentEvent::VoidRequested(payment::VoidRequested { payment_id }),
+            ));
+            life.push(Step::Payment(order, authorized(order, total)));
+            let stuck = checkout::AttentionRequired { order_id: order, step: "void".to_owned() };
+            life.push(Step::Checkout(order, CheckoutEvent::AttentionRequired(stuck)));
+            life.push(Step::Payment(order, PaymentEvent::Voided(payment::Voided { payment_id })));
+            life.push(Step::Stock(released("mug", order, units)));
+            let done = checkout::Compensated { order_id: order };
+            life.push(Step::Checkout(order, CheckoutEvent::Compensated(done)));
+        }
+        path => {
+            life.push(Step::Payment(order, authorized(order, total)));
+            life.push(Step::Order(order, confirmed(order, total)));
+            life.push(Step::Payment(order, captured(order, total)));
+            life.push(Step::Stock(committed("mug", order, units)));
+            if path == 2 {
+                life.push(Step::Order(order, cancelled(order)));
+                life.push(Step::Payment(order, refunded(order, total)));
+                life.push(Step::Stock(released("mug", order, units)));
+            } else {
+                let sent = order::DispatchRecorded { order_id: order };
+                life.push(Step::Order(order, OrderEvent::DispatchRecorded(sent)));
+                life.push(Step::Stock(dispatched("mug", order, units)));
+                life.push(Step::Order(order, OrderEvent::Completed(order::Completed { order_id: order })));
+                life.push(Step::Payment(order, refunded(order, 100)));
+            }
+        }
+    }
+    life.into()
+}
+
 /// Writes events to the streams that they belong to.
 impl World {
     pub async fn order(&self, order: OrderId, event: &OrderEvent, at: DateTime<Utc>) {
@@ -125,6 +197,42 @@ impl World {
 
     pub async fn catalog(&self, name: &str, event: &CatalogEvent, at: DateTime<Utc>) {
         self.append(&Category::Catalog.stream(name), event, at).await;
+    }
+
+    /// What happens in a shop, at random but the same for the same seed: orders that are paid, called
+    /// off before and after, declined, refunded in parts, their events mixed up as in life.
+    pub async fn busy_day(&self, seed: u64, orders: std::ops::Range<u128>) {
+        let mut chance = StdRng::seed_from_u64(seed);
+        for name in ["mug", "tray"] {
+            self.catalog(name, &listed(name, "A thing", 250), minute(0)).await;
+            self.stock(name, &received(name, 10_000), minute(0)).await;
+        }
+        let mut waiting: Vec<VecDeque<Step>> =
+            orders.map(|number| life_of(order_id(number), &mut chance)).collect();
+        let mut time = 0;
+        while !waiting.is_empty() {
+            let index = chance.random_range(0..waiting.len().min(12));
+            time += chance.random_range(0..3);
+            // An order goes a few steps at once, so that one batch holds several events of one row.
+            for _ in 0..chance.random_range(1..5) {
+                let Some(step) = waiting[index].pop_front() else { break };
+                self.take(step, minute(time)).await;
+            }
+            if waiting[index].is_empty() {
+                waiting.swap_remove(index);
+            }
+        }
+    }
+
+    async fn take(&self, step: Step, at: DateTime<Utc>) {
+        match step {
+            Step::Order(order, event) => self.order(order, &event, at).await,
+            Step::Payment(order, event) => self.payment(order, &event, at).await,
+            Step::Stock(event) => self.stock("mug", &event, at).await,
+            Step::Checkout(order, event) => {
+                self.append(&Category::Checkout.stream(order), &event, at).await;
+            }
+        }
     }
 
     /// An order that is paid in full: placed, confirmed, captured.

@@ -4,5 +4,6 @@
 
 mod history;
 mod live;
+mod rebuild;
 mod rows;
 mod world;

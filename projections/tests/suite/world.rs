@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeZone, Utc};
 use event_store::{EventStore, ExpectedRevision, NewEvent, Position, memory::MemoryStore};
 use events::{Actor, DomainEvent, Metadata, StreamName};
 use platform::postgres::{Databases, testing};
-use projections::{Projector, RunnerOptions};
+use projections::{Error, Projector, RebuildOptions, Rebuilt, RunnerOptions, Verified};
 use sqlx::{ConnectOptions, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -76,6 +76,26 @@ impl World {
             shutdown.clone(),
         ));
         Running { shutdown, task }
+    }
+
+    /// Rebuilds one projection.
+    pub async fn rebuild(
+        &self,
+        projection: impl Projector,
+        options: &RebuildOptions,
+    ) -> Result<Rebuilt, Error> {
+        let (store, projector) = (self.store.clone(), self.databases.projector.clone());
+        let report = Arc::new(|_| ());
+        let shutdown = CancellationToken::new();
+        projections::rebuild(Arc::new(projection), store, projector, options, report, shutdown).await
+    }
+
+    /// Compares one projection with what it should be.
+    pub async fn verify(&self, projection: Arc<dyn Projector>) -> Verified {
+        let (store, projector) = (self.store.clone(), self.databases.projector.clone());
+        let (options, report) = (RebuildOptions::default(), Arc::new(|_| ()));
+        let shutdown = CancellationToken::new();
+        projections::verify(projection, store, projector, &options, report, shutdown).await.unwrap()
     }
 
     /// Runs one projection until it is at the end of the log.

@@ -1,0 +1,236 @@
+//! Filling a version from the beginning of the log. One reader deals the events out to workers by the
+//! id of their stream, so that what is about one order stays with one worker; each worker has its own
+//! connection and its own checkpoint, written together with its rows.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use event_store::{Page, Position, RecordedEvent};
+use sqlx::{Connection, PgConnection};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Duration, Instant},
+};
+
+use super::{Progress, Site, Stage};
+use crate::{
+    Error,
+    batch::{self, Batch},
+    database,
+    lease::{LEASE, Lease},
+    versions,
+};
+
+/// How many events are read, and written by all workers together, at a time.
+const PAGE: usize = 4_000;
+
+/// How many batches wait for a worker at most: what bounds the memory of a rebuild.
+const WAITING: usize = 2;
+
+impl Site {
+    /// Applies the log up to `target`, with the workers that the version was made for. Does nothing
+    /// for a version whose tables are finished.
+    pub(super) async fn fill(
+        &self,
+        lease: &Lease,
+        target: Position,
+        db: &mut PgConnection,
+    ) -> Result<(), Error> {
+        let checkpoints = versions::shards(db).await?;
+        let Some(first) = checkpoints.iter().map(|(_, position)| *position).min() else { return Ok(()) };
+        let (reports, progress) = mpsc::channel(checkpoints.len() * WAITING);
+        let mut workers = JoinSet::new();
+        let mut queues = Vec::with_capacity(checkpoints.len());
+        for (shard, position) in checkpoints.iter().copied() {
+            let (queue, batches) = mpsc::channel(WAITING);
+            queues.push(queue);
+            let worker = Worker { site: self.clone(), lease: *lease, shard, position };
+            workers.spawn(worker.run(batches, reports.clone()));
+        }
+        drop(reports);
+        workers.spawn(self.clone().deal(first, target, queues));
+        self.watch(lease, target, checkpoints, progress, db).await?;
+        while let Some(ended) = workers.join_next().await {
+            ended.map_err(|_| Error::Interrupted)??;
+        }
+        if self.shutdown.is_cancelled() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    /// Reads the log and deals it out. Every worker gets every stretch, also where none of its events
+    /// is in it, so that all checkpoints get to the target.
+    async fn deal(
+        self,
+        first: Position,
+        target: Position,
+        queues: Vec<mpsc::Sender<Batch>>,
+    ) -> Result<(), Error> {
+        let filter = self.projection.definition().filter();
+        let mut after = first;
+        while after < target && !self.shutdown.is_cancelled() {
+            let page = until(target, self.store.read_all(after, &filter, PAGE).await?);
+            let through = page.scanned;
+            let mut hands: Vec<Vec<RecordedEvent>> = queues.iter().map(|_| Vec::new()).collect();
+            for event in page.events {
+                let hand = shard_of(&event, queues.len());
+                hands[hand].push(event);
+            }
+            for (queue, events) in queues.iter().zip(hands) {
+                if queue.send(Batch { after, events, through }).await.is_err() {
+                    return Ok(()); // The worker has failed, and says so itself.
+                }
+            }
+            after = through;
+        }
+        Ok(())
+    }
+
+    /// Keeps the lease and reports how far the slowest worker is, until all workers have ended.
+    async fn watch(
+        &self,
+        lease: &Lease,
+        target: Position,
+        mut checkpoints: Vec<(i16, Position)>,
+        mut progress: mpsc::Receiver<(i16, Position)>,
+        db: &mut PgConnection,
+    ) -> Result<(), Error> {
+        let started = Instant::now();
+        let slowest = |checkpoints: &[(i16, Position)]| {
+            checkpoints.iter().map(|(_, position)| *position).min().unwrap_or(target)
+        };
+        let first = slowest(&checkpoints);
+        let mut renew = tokio::time::interval(LEASE / 3);
+        loop {
+            tokio::select! {
+                moved = progress.recv() => {
+                    let Some((shard, position)) = moved else { return Ok(()) };
+                    checkpoints.iter_mut().filter(|(of, _)| *of == shard).for_each(|(_, at)| *at = position);
+                    (self.report)(rate(first, slowest(&checkpoints), target, started.elapsed()));
+                }
+                _ = renew.tick() => lease.renew(db).await?,
+            }
+        }
+    }
+
+    /// Brings a version whose shards are joined to exactly `target`, which may be behind the end of
+    /// the log.
+    pub(super) async fn catch_up(
+        &self,
+        lease: &Lease,
+        target: Position,
+        db: &mut PgConnection,
+    ) -> Result<(), Error> {
+        let filter = self.projection.definition().filter();
+        let mut after = versions::checkpoint(db).await?;
+        let mut renewed = Instant::now();
+        while after < target {
+            if self.shutdown.is_cancelled() {
+                return Err(Error::Interrupted);
+            }
+            let page = until(target, self.store.read_all(after, &filter, PAGE).await?);
+            let batch = Batch { after, events: page.events, through: page.scanned };
+            batch::write(&*self.projection, lease, 0, &batch, db).await?;
+            after = batch.through;
+            if renewed.elapsed() > LEASE / 3 {
+                lease.renew(db).await?;
+                renewed = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one checkpoint out of the workers'.
+    pub(super) async fn join_shards(
+        &self,
+        lease: &Lease,
+        position: Position,
+        db: &mut PgConnection,
+    ) -> Result<(), Error> {
+        let mut tx = db.begin().await?;
+        lease.check(&mut tx).await?;
+        versions::join_shards(position, &mut tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Joins the shards and makes the indexes, which is quicker now than with every row. Does nothing
+    /// for a version whose tables are finished.
+    pub(super) async fn finish_tables(
+        &self,
+        lease: &Lease,
+        position: Position,
+        db: &mut PgConnection,
+    ) -> Result<(), Error> {
+        if versions::shards(db).await?.is_empty() {
+            return Ok(());
+        }
+        self.say(Stage::Indexing, position, position);
+        let mut tx = db.begin().await?;
+        lease.check(&mut tx).await?;
+        versions::join_shards(position, &mut tx).await?;
+        let definition = self.projection.definition();
+        sqlx::raw_sql(definition.indexes).execute(&mut *tx).await?;
+        versions::analyze(definition, &mut tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// One worker: applies its share of the log.
+struct Worker {
+    site: Site,
+    lease: Lease,
+    shard: i16,
+    position: Position,
+}
+
+impl Worker {
+    async fn run(
+        mut self,
+        mut batches: mpsc::Receiver<Batch>,
+        reports: mpsc::Sender<(i16, Position)>,
+    ) -> Result<(), Error> {
+        let projection = Arc::clone(&self.site.projection);
+        let definition = projection.definition();
+        let mut db = database::connect(&self.site.database, definition.name, LEASE).await?;
+        database::enter(&definition.schema(self.lease.version), &mut db).await?;
+        while let Some(mut batch) = batches.recv().await {
+            if batch.through <= self.position {
+                continue; // Written before the build was interrupted.
+            }
+            batch.events.retain(|event| event.position > self.position);
+            batch.after = self.position;
+            batch::write(&*projection, &self.lease, self.shard, &batch, &mut db).await?;
+            platform::fault::crash_point("rebuild.batch_written");
+            self.position = batch.through;
+            let _ = reports.send((self.shard, self.position)).await;
+        }
+        db.close().await?;
+        Ok(())
+    }
+}
+
+/// Which of `workers` an event is for. What is about one order, payment or checkout has one id. Only
+/// has to be the same within one build, also after the process was replaced by one of the same build.
+fn shard_of(event: &RecordedEvent, workers: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    event.stream.id().hash(&mut hasher);
+    usize::try_from(hasher.finish() % workers.max(1) as u64).unwrap_or(0)
+}
+
+/// The part of a page up to `target`.
+fn until(target: Position, mut page: Page) -> Page {
+    page.events.retain(|event| event.position <= target);
+    page.scanned = page.scanned.min(target);
+    page
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a rate for people to look at")]
+fn rate(first: Position, done: Position, target: Position, elapsed: Duration) -> Progress {
+    let per_second = done.0.saturating_sub(first.0) as f64 / elapsed.as_secs_f64().max(0.001);
+    let left = target.0.saturating_sub(done.0) as f64 / per_second;
+    let left = (left.is_finite() && left < 1e9).then(|| Duration::from_secs_f64(left));
+    Progress { stage: Stage::Filling, done, target, per_second, left }
+}

@@ -1,0 +1,110 @@
+//! Switching readers over: in one transaction, while the live version stands still, so that readers
+//! see either all of one version or all of the other, and never go back in the log.
+
+use std::sync::Arc;
+
+use event_store::EventStore;
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use tokio_util::sync::CancellationToken;
+
+use super::{Rebuilt, Site, Stage};
+use crate::{
+    Error, Projector,
+    batch::{self, Batch},
+    database,
+    lease::{LEASE, Lease},
+    versions,
+};
+
+/// How far behind a version may be when the live one is stopped for the switch, in positions.
+const GAP_MAX: u64 = 4_000;
+
+/// How often the switch is tried when readers or writers are in the way.
+const TRIES: u32 = 30;
+
+/// Goes back to the version before, after bringing it up to date.
+pub async fn roll_back(
+    projection: Arc<dyn Projector>,
+    store: Arc<dyn EventStore>,
+    database: PgConnectOptions,
+    holder: &str,
+) -> Result<Rebuilt, Error> {
+    let report = Arc::new(|_| ());
+    let site = Site { projection, store, database, report, shutdown: CancellationToken::new() };
+    let definition = site.projection.definition();
+    let mut db = database::connect(&site.database, definition.name, LEASE).await?;
+    let version = versions::reopen_previous(definition, &mut db).await?;
+    let lease = Lease::take(definition, version, holder, &mut db).await?;
+    database::enter(&definition.schema(version), &mut db).await?;
+    site.promote(&lease, &mut db).await?;
+    db.close().await?;
+    Ok(Rebuilt { version, compared_at: None, rows: 0, differences: Vec::new() })
+}
+
+impl Site {
+    /// Makes a version the live one.
+    pub(super) async fn promote(&self, lease: &Lease, db: &mut PgConnection) -> Result<(), Error> {
+        let definition = self.projection.definition();
+        for attempt in 1.. {
+            if let Some(live) = versions::live(definition, db).await? {
+                let position = versions::checkpoint_of(definition, live.version, db).await?;
+                self.catch_up(lease, position, db).await?;
+                self.say(Stage::Promoting, position, position);
+            }
+            match self.switch(lease, db).await {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(Error::Database(error)) if attempt < TRIES && is_in_the_way(&error) => {
+                    tracing::debug!(projection = definition.name, %error, "somebody is in the way of the switch");
+                }
+                Err(error) => return Err(error),
+            }
+            lease.renew(db).await?;
+        }
+        tracing::info!(projection = definition.name, version = lease.version, "promoted a version");
+        Ok(())
+    }
+
+    /// Stops the live version, applies what is missing, and switches. `false` when too much is missing
+    /// to keep the live version standing still.
+    async fn switch(&self, lease: &Lease, db: &mut PgConnection) -> Result<bool, Error> {
+        let definition = self.projection.definition();
+        let mut tx = db.begin().await?;
+        sqlx::query("set local lock_timeout = '1s'").execute(&mut *tx).await?;
+        let live = versions::stop_live(definition, &mut tx).await?;
+        let parked = lease.check(&mut tx).await?;
+        let after = versions::checkpoint(&mut tx).await?;
+        let mut through = after;
+        if let Some(live) = live {
+            let live_at = versions::checkpoint_of(definition, live, &mut tx).await?;
+            if live_at.0.saturating_sub(after.0) > GAP_MAX {
+                return Ok(false);
+            }
+            through = live_at.max(after);
+        }
+        let mut events = Vec::new();
+        let mut read = after;
+        while read < through {
+            let page = self
+                .store
+                .read_all(read, &definition.filter(), usize::try_from(GAP_MAX).unwrap_or(1))
+                .await?;
+            events.extend(page.events.into_iter().filter(|event| event.position <= through));
+            read = page.scanned;
+        }
+        let batch = Batch { after, events, through };
+        batch::apply(&*self.projection, lease.version, parked, &batch.events, &mut tx).await?;
+        versions::make_live(definition, lease.version, &mut tx).await?;
+        batch::advance(lease, 0, &batch, &mut tx).await?;
+        versions::publish(definition, lease.version, &mut tx).await?;
+        platform::fault::crash_point("rebuild.before_switch");
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+/// Somebody holds a lock that the switch needs, or the switch and somebody else wait for each other.
+fn is_in_the_way(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| ["55P03", "40P01"].contains(&code.as_ref()))
+}
