@@ -3,6 +3,7 @@
 
 mod contention;
 mod faults;
+mod postgres;
 mod repeats;
 mod together;
 
