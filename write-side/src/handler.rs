@@ -67,9 +67,19 @@ impl<D: Decider> CommandHandler<D> {
         context: CommandContext,
     ) -> Result<Handled, HandleError<D::Refusal>> {
         let stream = D::Event::CATEGORY.stream(id);
+        let CommandContext { command_id, correlation_id, .. } = context;
         let (answer, answered) = oneshot::channel();
         self.0.clone().enqueue(&stream, Pending::new(command, context, answer)).await;
-        answered.await.unwrap_or_else(|_| Err(abandoned()))
+        let answer = answered.await.unwrap_or_else(|_| Err(abandoned()));
+        match &answer {
+            Ok(Handled { position, replayed, .. }) => {
+                tracing::debug!(%stream, %correlation_id, %command_id, %position, replayed, "command carried out");
+            }
+            Err(error) => {
+                tracing::debug!(%stream, %correlation_id, %command_id, %error, "command not carried out");
+            }
+        }
+        answer
     }
 
     /// The state of the stream of `id` with its revision, as it is in the store now.

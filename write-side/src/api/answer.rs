@@ -49,6 +49,7 @@ pub(super) fn done(handled: Handled) -> Response {
 
 /// The answer to a command that was carried out.
 pub(super) fn carried_out(status: StatusCode, handled: Handled, body: impl Serialize) -> Response {
+    tracing::info!(position = handled.position.0, replayed = handled.replayed, "a command was carried out");
     let mut response = (status, Json(body)).into_response();
     let headers = response.headers_mut();
     headers.insert(POSITION, HeaderValue::from(handled.position.0));

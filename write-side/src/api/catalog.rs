@@ -83,6 +83,7 @@ impl RequestBody for Withdraw {
 /// Offer a product
 #[utoipa::path(post, path = "/products", tag = "catalog", params(CommandParams), request_body = ListProduct,
     responses((status = 201, body = Done), Refusals))]
+#[tracing::instrument(skip_all, fields(correlation_id = %headers.command_id()))]
 pub(super) async fn list(
     State(api): State<Api>,
     headers: CommandHeaders,
@@ -102,6 +103,7 @@ pub(super) async fn list(
 #[utoipa::path(post, path = "/products/{sku}/prices", tag = "catalog", params(("sku" = String, Path), CommandParams),
     request_body = Reprice,
     responses((status = 200, body = Done), Refusals))]
+#[tracing::instrument(skip_all, fields(correlation_id = %headers.command_id()))]
 pub(super) async fn reprice(
     State(api): State<Api>,
     SkuInPath(sku): SkuInPath,
@@ -117,6 +119,7 @@ pub(super) async fn reprice(
 #[utoipa::path(post, path = "/products/{sku}/withdrawal", tag = "catalog",
     params(("sku" = String, Path), CommandParams), request_body = Withdraw,
     responses((status = 200, body = Done), Refusals))]
+#[tracing::instrument(skip_all, fields(correlation_id = %headers.command_id()))]
 pub(super) async fn withdraw(
     State(api): State<Api>,
     SkuInPath(sku): SkuInPath,

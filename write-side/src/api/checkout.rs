@@ -148,7 +148,6 @@ pub(super) async fn check_out(
         // A twin was faster, perhaps at other prices: what counts is what it was told.
         return recall(&api, order_id, &context).await?.ok_or_else(|| Problem::new(&INTERNAL));
     }
-    tracing::info!(position = handled.position.0, "an order was placed");
     Ok(accepted(order_id, total, handled))
 }
 

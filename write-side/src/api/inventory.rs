@@ -60,6 +60,7 @@ impl RequestBody for AdjustStock {
 #[utoipa::path(post, path = "/stock/{sku}/receipts", tag = "inventory", params(("sku" = String, Path), CommandParams),
     request_body = ReceiveStock,
     responses((status = 200, body = Done), Refusals))]
+#[tracing::instrument(skip_all, fields(correlation_id = %headers.command_id()))]
 pub(super) async fn receive(
     State(api): State<Api>,
     SkuInPath(sku): SkuInPath,
@@ -76,6 +77,7 @@ pub(super) async fn receive(
 #[utoipa::path(post, path = "/stock/{sku}/adjustments", tag = "inventory",
     params(("sku" = String, Path), CommandParams), request_body = AdjustStock,
     responses((status = 200, body = Done), Refusals))]
+#[tracing::instrument(skip_all, fields(correlation_id = %headers.command_id()))]
 pub(super) async fn adjust(
     State(api): State<Api>,
     SkuInPath(sku): SkuInPath,

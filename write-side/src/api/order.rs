@@ -73,6 +73,7 @@ impl RequestBody for DispatchOrder {
 #[utoipa::path(post, path = "/orders/{id}/cancellation", tag = "order", params(("id" = Uuid, Path), CommandParams),
     request_body = CancelOrder,
     responses((status = 200, body = Done), Refusals))]
+#[tracing::instrument(skip_all, fields(correlation_id = %id))]
 pub(super) async fn cancel(
     State(api): State<Api>,
     IdInPath(id): IdInPath,
@@ -89,6 +90,7 @@ pub(super) async fn cancel(
 #[utoipa::path(post, path = "/orders/{id}/dispatch", tag = "order", params(("id" = Uuid, Path), CommandParams),
     request_body = DispatchOrder,
     responses((status = 200, body = Done), Refusals))]
+#[tracing::instrument(skip_all, fields(correlation_id = %id))]
 pub(super) async fn dispatch(
     State(api): State<Api>,
     IdInPath(id): IdInPath,

@@ -71,6 +71,7 @@ pub(super) struct RefundAccepted {
 #[utoipa::path(post, path = "/payments/{id}/captures", tag = "payment", params(("id" = Uuid, Path), CommandParams),
     request_body = CapturePayment,
     responses((status = 202, body = CaptureAccepted), Refusals))]
+#[tracing::instrument(skip_all, fields(correlation_id = %id))]
 pub(super) async fn capture(
     State(api): State<Api>,
     IdInPath(id): IdInPath,
@@ -89,6 +90,7 @@ pub(super) async fn capture(
 #[utoipa::path(post, path = "/payments/{id}/refunds", tag = "payment", params(("id" = Uuid, Path), CommandParams),
     request_body = RefundPayment,
     responses((status = 202, body = RefundAccepted), Refusals))]
+#[tracing::instrument(skip_all, fields(correlation_id = %id))]
 pub(super) async fn refund(
     State(api): State<Api>,
     IdInPath(id): IdInPath,

@@ -81,7 +81,7 @@ impl<'a, D: Decider> Settling<'a, D> {
             self.seen = Seen::Doubted;
             match self.pause_after(setback) {
                 Ok(pause) => tokio::time::sleep(pause).await,
-                Err(error) => return self.give_up(&error),
+                Err(error) => self.give_up(&error),
             }
         }
         if self.snapshot.revision().is_some() {
@@ -257,9 +257,13 @@ impl<'a, D: Decider> Settling<'a, D> {
         half + Duration::from_nanos(u64::try_from(drawn).unwrap_or_default())
     }
 
-    /// Gives all that are left the same answer. What is known of the stream is forgotten.
-    fn give_up(self, error: &HandleError<D::Refusal>) {
-        for pending in self.batch {
+    /// Gives all that are left the same answer. A state of which only the end is unknown stays useful;
+    /// one that could not be understood does not.
+    fn give_up(&mut self, error: &HandleError<D::Refusal>) {
+        if matches!(error, HandleError::Corrupt(_)) {
+            self.snapshot = Snapshot::default();
+        }
+        for pending in self.batch.drain(..) {
             pending.answer(Err(error.clone()));
         }
     }

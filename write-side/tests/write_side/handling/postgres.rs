@@ -15,7 +15,7 @@ use super::{Answer, SKU, command_id, receive, reserve, send};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_flash_sale_over_two_processes_sells_what_there_is_and_knows_its_repeats() {
-    const UNITS: usize = 10;
+    const UNITS: u32 = 10;
     let databases = fresh_database().await;
     migrate(&databases.owner).await.unwrap();
     let mut processes = Vec::new();
@@ -24,7 +24,7 @@ async fn a_flash_sale_over_two_processes_sells_what_there_is_and_knows_its_repea
         processes.push((Commands::new(Arc::new(store.clone())), store));
     }
     let (first, store) = &processes[0];
-    send(first, "receive", receive(UNITS as i64)).await.unwrap();
+    send(first, "receive", receive(UNITS.into())).await.unwrap();
     let buyers: Vec<_> = (0..400).map(|n| (n, format!("buyer-{n}"))).collect();
     let run = |shift: usize| {
         join_all(buyers.iter().map(|(n, name)| {
@@ -38,7 +38,7 @@ async fn a_flash_sale_over_two_processes_sells_what_there_is_and_knows_its_repea
     // Each asks again, at the other process.
     let again: Vec<Answer> = run(1).await.into_iter().map(Result::unwrap).collect();
 
-    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), UNITS);
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), UNITS as usize);
     for (answer, again) in answers.iter().zip(&again) {
         match (answer, again) {
             (Ok(first), Ok(again)) => assert_eq!(*again, Handled { replayed: true, ..*first }),

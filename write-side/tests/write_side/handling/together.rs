@@ -126,6 +126,19 @@ async fn nothing_to_do_is_answered_with_the_end_of_the_stream() {
 }
 
 #[tokio::test]
+async fn more_senders_than_a_queue_holds_are_all_answered() {
+    let store = MemoryStore::new();
+    let commands = process(&store);
+    let names: Vec<_> = (0..3_000).map(|n| format!("command-{n}")).collect();
+
+    let answers = join_all(names.iter().map(|name| send(&commands, name, receive(1)))).await;
+
+    let answers: Vec<_> = names.into_iter().zip(answers).collect();
+    assert!(answers.iter().all(|(_, answer)| answer.is_ok()));
+    history_is_what_was_answered(&store, &answers).await;
+}
+
+#[tokio::test]
 async fn a_sender_that_goes_away_disturbs_nobody() {
     let store = MemoryStore::new();
     let commands = process(&store);
