@@ -58,25 +58,25 @@ impl RequestBody for ListProduct {
 /// The price in one currency, from now on.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Reprice {
+pub(super) struct RepriceProduct {
     /// Other currencies keep theirs.
     price: Price,
 }
 
-impl RequestBody for Reprice {
+impl RequestBody for RepriceProduct {
     compiled_schema!();
 }
 
 /// Why a product is offered no longer.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Withdraw {
+pub(super) struct WithdrawProduct {
     /// For the people of the shop.
     #[schema(format = "line", max_length = 500)]
     reason: String,
 }
 
-impl RequestBody for Withdraw {
+impl RequestBody for WithdrawProduct {
     compiled_schema!();
 }
 
@@ -101,14 +101,14 @@ pub(super) async fn list(
 
 /// Set the price of a product in one currency
 #[utoipa::path(post, path = "/products/{sku}/prices", tag = "catalog", params(("sku" = String, Path), CommandParams),
-    request_body = Reprice,
+    request_body = RepriceProduct,
     responses((status = 200, body = Done), Refusals))]
 #[tracing::instrument(skip_all, fields(correlation_id = %headers.command_id()))]
 pub(super) async fn reprice(
     State(api): State<Api>,
     SkuInPath(sku): SkuInPath,
     headers: CommandHeaders,
-    Body(body): Body<Reprice>,
+    Body(body): Body<RepriceProduct>,
 ) -> Result<Response, Problem> {
     let context = headers.context(None, api.clock.now(), digest("reprice-product", sku.as_str(), &body)?);
     let command = Command::Reprice { sku: sku.clone(), price: body.price.unit_price()? };
@@ -117,14 +117,14 @@ pub(super) async fn reprice(
 
 /// Offer a product no longer
 #[utoipa::path(post, path = "/products/{sku}/withdrawal", tag = "catalog",
-    params(("sku" = String, Path), CommandParams), request_body = Withdraw,
+    params(("sku" = String, Path), CommandParams), request_body = WithdrawProduct,
     responses((status = 200, body = Done), Refusals))]
 #[tracing::instrument(skip_all, fields(correlation_id = %headers.command_id()))]
 pub(super) async fn withdraw(
     State(api): State<Api>,
     SkuInPath(sku): SkuInPath,
     headers: CommandHeaders,
-    Body(body): Body<Withdraw>,
+    Body(body): Body<WithdrawProduct>,
 ) -> Result<Response, Problem> {
     let context = headers.context(None, api.clock.now(), digest("withdraw-product", sku.as_str(), &body)?);
     let command = Command::Withdraw { sku: sku.clone(), reason: body.reason };

@@ -35,6 +35,7 @@ pub(super) struct CancelOrder {
 /// Why an order is called off.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = CancellationReason)]
 pub(super) enum Reason {
     /// The customer changed their mind.
     CustomerRequest,

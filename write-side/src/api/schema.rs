@@ -62,8 +62,8 @@ fn collect(error: &ValidationError<'_>, faults: &mut Vec<Fault>) {
     let place = error.instance_path();
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => {
-            let known = |name: &String| fault(&place.join(name.as_str()), "is not a field of this request");
-            faults.extend(unexpected.iter().map(known));
+            let unknown = |name: &String| fault(&place.join(name.as_str()), "is not a field of this request");
+            faults.extend(unexpected.iter().map(unknown));
         }
         ValidationErrorKind::Required { property } => {
             faults.push(fault(&place.join(property.as_str().unwrap_or_default()), "is required"));
