@@ -1,5 +1,6 @@
 //! The saga's decisions: for every state what every fact means to it. What changes the state is written
-//! down first, as events; the intents follow from the new state.
+//! down first, as events; the intents follow from the new state. Long, because no pair is left to a default:
+//! a new fact does not compile until each state says what it makes of it.
 
 use events::{
     Money,

@@ -13,6 +13,7 @@ use sqlx::{
 };
 
 use super::{Changes, CoordinatorState, Kept, Key, Lease, StateError, Wake};
+use crate::coordinator::boundary::CHECKPOINT_UNCOMMITTED;
 
 /// The state of the one coordinator of a database.
 #[derive(Debug, Clone)]
@@ -124,7 +125,7 @@ impl CoordinatorState for PostgresState {
         .await
         .map_err(&failed)?;
         keep_wakes(&mut tx, changes).await.map_err(&failed)?;
-        crash_point("saga.checkpoint_uncommitted");
+        crash_point(CHECKPOINT_UNCOMMITTED);
         tx.commit().await.map_err(&failed)
     }
 
