@@ -50,8 +50,6 @@ pub struct Running {
     pub database: Database,
     /// Where the HTTP API listens.
     pub address: SocketAddr,
-    /// Where the payment provider is.
-    pub provider_url: String,
     shutdown: Shutdown,
 }
 
@@ -71,11 +69,6 @@ impl Running {
                 .context("cannot open the event store")?,
         );
         let commands = Commands::new(Arc::clone(&store));
-        let provider_url = match &settings.provider_url {
-            Some(url) => url.clone(),
-            None => start_sandbox(settings, &database, address, &clock, &shutdown).await?,
-        };
-
         let mut routes = Router::new();
         let mut described = Vec::new();
         let mut health = Health::new();
@@ -87,6 +80,11 @@ impl Running {
             health = health.check(Role::Write.as_str(), "event store", head_of(&store));
         }
         if settings.runs(Role::Sagas) {
+            let provider_url = match &settings.provider_url {
+                Some(url) => url.clone(),
+                None => start_sandbox(settings, &database, address, &clock, &shutdown).await?,
+            };
+            tracing::info!(provider = provider_url, "payments go through this provider");
             let (coordinator, gateway) =
                 coordinator(settings, &database, &store, &commands, &provider_url, &clock)?;
             routes = routes.merge(webhook::router(gateway, Arc::clone(&store), clock.clone()));
@@ -142,8 +140,8 @@ impl Running {
             }
         });
         let roles: Vec<_> = settings.roles.iter().map(|role| role.as_str()).collect();
-        tracing::info!(%address, roles = roles.join(","), provider = provider_url, "serving");
-        Ok(Self { store, commands, database, address, provider_url, shutdown })
+        tracing::info!(%address, roles = roles.join(","), "serving");
+        Ok(Self { store, commands, database, address, shutdown })
     }
 
     /// The base of the API's URLs.
@@ -161,6 +159,7 @@ impl Running {
     /// Lets every part finish what it has begun, and stops the embedded Postgres last.
     pub async fn stop(self) -> Result<()> {
         let ended = self.shutdown.finish(PATIENCE).await;
+        self.commands.finish().await;
         drop((self.commands, self.store));
         self.database.close()?;
         ensure!(
