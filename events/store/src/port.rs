@@ -192,7 +192,8 @@ pub trait EventStore: Send + Sync + fmt::Debug + 'static {
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, StoreError>;
 
-    /// Reads the log in order from behind `after`, looking at no more than about `limit` events.
+    /// Reads the log in order from behind `after`, looking at no more than about `limit` events, and at
+    /// one at least.
     async fn read_all(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, StoreError>;
 
     /// The position of the last event; `Position::START` when there is none.

@@ -99,7 +99,7 @@ impl Log {
 
     pub(super) fn read_all(&self, after: Position, filter: &Filter, limit: usize) -> Page {
         let start = usize::try_from(after.0).unwrap_or(usize::MAX).min(self.events.len());
-        let end = start.saturating_add(limit).min(self.events.len());
+        let end = start.saturating_add(limit.max(1)).min(self.events.len());
         let events: Vec<_> =
             self.events[start..end].iter().filter(|event| filter.wants(event)).cloned().collect();
         Page { events, scanned: after.max(Position(end as u64)), end: end == self.events.len() }

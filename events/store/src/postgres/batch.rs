@@ -153,3 +153,6 @@ fn verdict(row: &PgRow) -> Result<(i32, Verdict), sqlx::Error> {
 fn unheard_of(what: &str) -> StoreError {
     StoreError::Corrupt { reason: format!("the append function gave {what}") }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::reading::Reader;
-use crate::{Position, follow::Wakes};
+use crate::follow::Wakes;
 
 const CHANNEL: &str = "event_store_appended";
 
@@ -50,12 +50,22 @@ impl Listener {
     }
 
     async fn listen(&self) {
+        let mut told = false;
         loop {
             let deaf = match self.connect().await {
-                Ok(listener) => self.hear(listener).await,
+                Ok(listener) => {
+                    if told {
+                        tracing::info!("notified of appends again");
+                        told = false;
+                    }
+                    self.hear(listener).await
+                }
                 Err(error) => error.into(),
             };
-            tracing::warn!(reason = %deaf, "not notified of appends; polling until that works again");
+            if !told {
+                tracing::warn!(reason = %deaf, "not notified of appends; polling until that works again");
+                told = true;
+            }
             tokio::time::sleep(self.poll_interval).await;
             self.poll().await;
         }
@@ -63,6 +73,7 @@ impl Listener {
 
     async fn connect(&self) -> Result<PgListener, sqlx::Error> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
+        listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;
         Ok(listener)
     }
@@ -71,6 +82,7 @@ impl Listener {
     async fn hear(&self, mut listener: PgListener) -> Deaf {
         // What was appended before we listened.
         self.poll().await;
+        let mut unheard_of_news = false;
         loop {
             let mut heard = false;
             let next_poll = Instant::now() + self.poll_interval;
@@ -86,25 +98,25 @@ impl Listener {
                     Err(error) => return error.into(),
                 }
             }
-            if self.poll().await && !heard {
+            let news = self.poll().await;
+            // The notification of what was only just appended may still be on its way: a poll later it
+            // is not.
+            if unheard_of_news && !heard {
                 return Deaf::Silent;
             }
+            unheard_of_news = news && !heard;
         }
     }
 
     /// Looks for itself, and says whether there was news.
     async fn poll(&self) -> bool {
         match self.reader.head().await {
-            Ok(head) => self.raise(head),
+            Ok(head) => self.wakes.raise(head),
             // Whoever follows reads for itself, and hears of the outage there.
             Err(error) => {
                 tracing::debug!(%error, "could not look for appends");
                 false
             }
         }
-    }
-
-    fn raise(&self, head: Position) -> bool {
-        self.wakes.raise(head)
     }
 }

@@ -139,7 +139,7 @@ impl Reader {
         limit: usize,
     ) -> Result<Page, StoreError> {
         let doing = "reading the log";
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX).max(1);
         let Filter { categories, names } = filter.clone();
         let query = move || {
             sqlx::query(

@@ -191,10 +191,7 @@ impl Committer {
                     pause = (pause * 2).min(PAUSE_MAX);
                     tries += 1;
                 }
-                Err(failure) => {
-                    tracing::error!(?failure, tries, appends = batch.len(), "gave up a commit");
-                    return Err(failure);
-                }
+                Err(failure) => return Err(failure),
             }
         }
     }

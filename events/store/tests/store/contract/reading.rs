@@ -65,6 +65,8 @@ pub(crate) async fn a_page_says_whether_the_log_goes_on(store: Arc<dyn EventStor
     assert_eq!(read(0, 3).await, (vec![1, 2, 3], 3, false));
     assert_eq!(read(0, 4).await, (vec![1, 2, 3, 4], 4, true));
     assert_eq!(read(3, 9).await, (vec![4], 4, true));
+    assert_eq!(read(0, 0).await, (vec![1], 1, false), "whoever reads on gets on");
+    assert_eq!(read(0, usize::MAX).await, (vec![1, 2, 3, 4], 4, true));
     assert_eq!(read(4, 9).await, (vec![], 4, true));
     assert_eq!(read(9, 9).await, (vec![], 9, true), "behind the end there is nothing, yet");
 }

@@ -11,7 +11,7 @@ use futures::{FutureExt, StreamExt, stream::BoxStream};
 use platform::postgres::Databases;
 use sqlx::PgConnection;
 
-use super::{behind_a_proxy, connect};
+use super::{behind_a_proxy, connect, execute};
 use crate::{
     adapters::migrated_database,
     history::{in_time, positions, some, stream, write},
@@ -28,9 +28,10 @@ async fn follower_and_writer(
     follower: &Databases,
     poll_interval: Duration,
 ) -> (PostgresStore, Pages, PostgresStore) {
+    // It also says how long the listener waits for a connection.
     let settings = Settings { poll_interval, ..Settings::default() };
     let following = PostgresStore::connect_with(follower.service.clone(), settings).await.unwrap();
-    let writer = PostgresStore::connect(databases.service.clone()).await.unwrap();
+    let writer = PostgresStore::connect_with(databases.service.clone(), settings).await.unwrap();
     let mut pages = following.follow(Position::START, Filter::all());
     assert!(pages.next().now_or_never().is_none());
     (following, pages, writer)
@@ -88,6 +89,41 @@ async fn a_follower_misses_nothing_when_its_listening_connection_is_killed() {
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_finds_what_it_was_never_notified_of_and_listens_anew() {
+    let databases = migrated_database().await;
+    let (_following, mut pages, writer) = follower_and_writer(&databases, &databases, SOON).await;
+    write(&writer, &stream("a"), some(1)).await;
+    assert_eq!(next_position(&mut pages).await, 1);
+    let mut owner = connect(&databases.owner).await;
+    let mut before = Vec::new();
+    in_time(async {
+        while before.len() < 2 {
+            before = listening(&mut owner).await;
+        }
+    })
+    .await;
+    let all_anew = async {
+        for nth in 2.. {
+            // As the append function does it, but for the notification.
+            execute(
+                &mut owner,
+                "insert into event_store.events
+                     select position + 1, stream_no, revision + 1, gen_random_uuid(), name, version, payload,
+                         metadata, recorded_at
+                     from event_store.events order by position desc limit 1;
+                 update event_store.head set position = position + 1",
+            )
+            .await;
+            assert_eq!(next_position(&mut pages).await, nth);
+            if listening(&mut owner).await.iter().all(|backend| !before.contains(backend)) {
+                break;
+            }
+        }
+    };
+    in_time(all_anew).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

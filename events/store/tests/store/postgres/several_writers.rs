@@ -78,22 +78,28 @@ async fn a_writer_that_dies_in_mid_transaction_leaves_no_trace_and_stops_nobody(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_append_whose_caller_went_away_is_still_made() {
+async fn appends_whose_callers_went_away_are_still_made() {
     let databases = migrated_database().await;
     let store = PostgresStore::connect(databases.service.clone()).await.unwrap();
     let mut owner = connect(&databases.owner).await;
     let mut holding = connect(&databases.service).await;
     append_without_committing(&mut holding).await;
 
-    let caller = {
-        let store = store.clone();
-        tokio::spawn(async move { store.append(&stream("a"), ExpectedRevision::NoStream, some(2)).await })
-    };
+    // The first is being committed, the others wait in the queue.
+    let callers: Vec<_> = (0..4)
+        .map(|nth| {
+            let store = store.clone();
+            let stream = stream(&nth.to_string());
+            tokio::spawn(async move { store.append(&stream, ExpectedRevision::NoStream, some(2)).await })
+        })
+        .collect();
     in_time(async { while waiting_for_a_lock(&mut owner).await == 0 {} }).await;
-    caller.abort();
-    assert!(caller.await.unwrap_err().is_cancelled());
+    for caller in callers {
+        caller.abort();
+        assert!(caller.await.unwrap_err().is_cancelled());
+    }
     execute(&mut holding, "rollback").await;
 
     let made = store.clone();
-    until(|| async { made.head().await.unwrap() == Position(2) }).await;
+    until(|| async { made.head().await.unwrap() == Position(8) }).await;
 }
