@@ -1,7 +1,7 @@
 #!/bin/sh
 # Gets what Counterfoil needs beyond a Rust toolchain, a C compiler and make: the server programs of
-# PostgreSQL 15 or later, from this machine's own package manager. Says what it does, does nothing when
-# nothing is missing, and never starts or changes a database server of this machine.
+# PostgreSQL 15 or later, from this machine's own package manager. Says what it does, and does nothing
+# when nothing is missing. A database that the package makes for itself is not used and not touched.
 set -eu
 
 minimum=15
