@@ -5,13 +5,16 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
 use event_store::EventStore;
+use futures::future::try_join_all;
 use platform::clock::Clock;
+use projections::RebuildOptions;
 use sagas::gateway::sandbox::{self, books::PaymentBook};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Settings,
     database::Database,
-    invariants::{Acknowledged, Evidence, Report, check},
+    invariants::{Acknowledged, Evidence, ReadModel, Report, check},
 };
 
 /// Checks every invariant over the whole history of a database.
@@ -26,9 +29,37 @@ pub async fn audit(
     let evidence = Evidence {
         acknowledged,
         provider: Some(books.iter().map(Into::into).collect()),
+        read_models: Some(read_models(database, store).await?),
         ..Evidence::log_only(clock.now())
     };
     check(store.as_ref(), &evidence).await.context("cannot read the history")
+}
+
+/// Every read model beside one that is built from scratch, in a schema that is dropped afterwards. Nobody
+/// who reads or writes meanwhile is disturbed.
+async fn read_models(database: &Database, store: &Arc<dyn EventStore>) -> Result<Vec<ReadModel>> {
+    let options = RebuildOptions { workers: 1, ..RebuildOptions::default() };
+    let compared = projections::all().into_iter().map(async |projection| {
+        let name = projection.definition().name;
+        let verified = projections::verify(
+            projection,
+            Arc::clone(store),
+            database.roles.projector.clone(),
+            &options,
+            Arc::new(|_| ()),
+            CancellationToken::new(),
+        )
+        .await
+        .with_context(|| format!("cannot compare the read model {name} with one built from scratch"))?;
+        let rows = verified.differences.iter().map(|row| format!("{} {}", row.table, row.key));
+        anyhow::Ok(ReadModel {
+            projection: name.to_owned(),
+            position: verified.position,
+            rows: verified.rows,
+            differing: rows.collect(),
+        })
+    });
+    try_join_all(compared).await
 }
 
 /// The provider's own books: asked for where the provider is elsewhere, read where it is the sandbox of

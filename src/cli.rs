@@ -53,6 +53,11 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look after the read models
+    Projections {
+        #[command(subcommand)]
+        command: ProjectionsCommand,
+    },
     /// Take history in through the same command handlers and saga as a live checkout
     Import {
         #[command(subcommand)]
@@ -80,6 +85,41 @@ pub(crate) enum Command {
     },
     /// Show every setting that is in force and where it came from
     CheckConfig {
+        #[command(flatten)]
+        flags: Flags,
+    },
+}
+
+/// What to do with the read models. All of it works beside a running server.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProjectionsCommand {
+    /// Every read model with its version
+    List {
+        #[command(flatten)]
+        flags: Flags,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Checkpoints, lag, who keeps them up to date and which streams are parked
+    Status {
+        #[command(flatten)]
+        flags: Flags,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Build a read model anew beside the live one, compare both row by row, and switch; readers notice
+    /// nothing. A rebuild that was interrupted goes on where it was
+    Rebuild {
+        /// The read model, or `all`
+        name: String,
+        /// How many workers share the streams out among themselves
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+        workers: u8,
+        /// Switch although rows differ, after somebody has looked at the differences
+        #[arg(long)]
+        accept_differences: bool,
         #[command(flatten)]
         flags: Flags,
     },

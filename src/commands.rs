@@ -3,6 +3,7 @@
 mod check_config;
 mod demo;
 mod import;
+mod projections;
 mod sandbox;
 mod serve;
 mod status;
@@ -11,6 +12,7 @@ mod verify;
 pub(crate) use check_config::check_config;
 pub(crate) use demo::demo;
 pub(crate) use import::import_retail;
+pub(crate) use projections::projections;
 pub(crate) use sandbox::sandbox;
 pub(crate) use serve::serve;
 pub(crate) use status::status;

@@ -15,7 +15,6 @@ use crate::cli::{Cli, Command, ImportSource};
 
 fn main() -> Result<ExitCode> {
     let command = Cli::parse().command;
-    // The embedded Postgres ends with the thread that started it: the runtime's own.
     tokio::runtime::Runtime::new().context("cannot start the runtime")?.block_on(carry_out(command))
 }
 
@@ -34,6 +33,7 @@ async fn carry_out(command: Command) -> Result<ExitCode> {
         Command::Sandbox { flags, webhook_url } => {
             commands::sandbox(&settings(&flags, "info")?, webhook_url).await?;
         }
+        Command::Projections { command } => commands::projections(command).await?,
         Command::Status { url, json } => commands::status(&url, json).await?,
         Command::CheckConfig { flags } => commands::check_config(&Settings::resolve(&flags)?),
     }
@@ -41,7 +41,7 @@ async fn carry_out(command: Command) -> Result<ExitCode> {
 }
 
 /// The settings in force, with the log begun: a server tells what it does, a command only what is wrong.
-fn settings(flags: &Flags, log: &str) -> Result<Settings> {
+pub(crate) fn settings(flags: &Flags, log: &str) -> Result<Settings> {
     let settings = Settings::resolve(flags)?;
     telemetry::init(LogFormat::Auto, settings.log.as_deref().unwrap_or(log))?;
     Ok(settings)

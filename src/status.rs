@@ -18,7 +18,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::{sync::Mutex, time::Instant};
 use utoipa::ToSchema;
 
-pub use figures::Error;
+pub use figures::{Error, projections};
 pub use print::{ask, show};
 
 /// Counting takes the database a while on a long history: nobody gets a newer report than this.

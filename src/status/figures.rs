@@ -1,7 +1,8 @@
 //! Where the figures of a report come from: the log's own tables, the coordinator's, the registry of
 //! projections, and the read model of what needs a person.
 
-use sqlx::PgPool;
+use event_store::EventStore;
+use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use super::{Building, Count, Parked, Projection, Report, Sagas, Sources};
 
@@ -24,7 +25,7 @@ pub(super) async fn gather(sources: &Sources) -> Result<Report, Error> {
     Ok(Report {
         head,
         streams: streams(&sources.service).await?,
-        projections: projections(sources).await?,
+        projections: projections(&*sources.store, &sources.projector).await?,
         sagas: sagas(&sources.service, head).await?,
         attention: attention(&sources.reader).await?,
     })
@@ -68,8 +69,12 @@ async fn attention(reader: &PgPool) -> Result<Vec<Count>, sqlx::Error> {
     .await
 }
 
-async fn projections(sources: &Sources) -> Result<Vec<Projection>, projections::Error> {
-    let all = projections::status(&projections::all(), &*sources.store, &sources.projector).await?;
+/// The state of every read model; also what `counterfoil projections status` prints.
+pub async fn projections(
+    store: &dyn EventStore,
+    projector: &PgConnectOptions,
+) -> Result<Vec<Projection>, projections::Error> {
+    let all = projections::status(&projections::all(), store, projector).await?;
     Ok(all.into_iter().map(Projection::from).collect())
 }
 

@@ -39,13 +39,7 @@ pub fn show(report: &Report) -> String {
     } else {
         counts("in flight", &report.sagas.in_flight)
     });
-    let parked = report.projections.iter().flat_map(|projection| {
-        projection.parked.iter().map(move |parked| {
-            let (stream, held, reason) = (&parked.stream, parked.held, &parked.reason);
-            format!("{}: stream {stream} is kept back with {held} events: {reason}", projection.name)
-        })
-    });
-    sections.extend(parked);
+    sections.extend(parked(&report.projections));
     sections.push(if report.attention.is_empty() {
         "nothing needs a person".to_owned()
     } else {
@@ -64,8 +58,18 @@ fn counts(title: &str, counts: &[Count]) -> String {
     table.to_string()
 }
 
+/// One line for each stream that a projection keeps back.
+pub fn parked(projections: &[Projection]) -> impl Iterator<Item = String> {
+    projections.iter().flat_map(|projection| {
+        projection.parked.iter().map(move |parked| {
+            let (stream, held, reason) = (&parked.stream, parked.held, &parked.reason);
+            format!("{}: stream {stream} is kept back with {held} events: {reason}", projection.name)
+        })
+    })
+}
+
 /// The read models as a table; also what `counterfoil projections status` prints.
-pub(crate) fn projections(projections: &[Projection]) -> String {
+pub fn projections(projections: &[Projection]) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY).set_header([
         "projection",
