@@ -43,6 +43,14 @@ pub enum Error {
         /// The token that was refused.
         token: i64,
     },
+    /// Another version was promoted meanwhile; nothing was written.
+    #[error("version {version} of {projection} is no longer the one that is read")]
+    NoLongerLive {
+        /// The projection.
+        projection: &'static str,
+        /// The version.
+        version: i32,
+    },
     /// The checkpoint is not where its only writer left it.
     #[error("the checkpoint of version {version} of {projection} is not at {expected}, where it was left")]
     CheckpointMoved {

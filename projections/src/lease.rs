@@ -123,3 +123,71 @@ impl Lease {
         Error::Fenced { projection: self.definition.name, version: self.version, token: self.token }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use event_store::Position;
+    use platform::postgres::testing;
+    use sqlx::ConnectOptions;
+
+    use super::*;
+    use crate::{
+        Projector,
+        batch::{self, Batch},
+        database, sales, versions,
+    };
+
+    /// A stretch of the log without events that the projection wants.
+    fn batch(after: u64, through: u64) -> Batch {
+        Batch { after: Position(after), events: Vec::new(), through: Position(through) }
+    }
+
+    #[tokio::test]
+    async fn a_holder_that_was_silent_for_too_long_is_refused_with_all_that_it_would_write() {
+        let databases = testing::fresh_database().await;
+        crate::migrate(&databases.owner).await.unwrap();
+        let definition = sales::Sales.definition();
+        let mut first_db = databases.projector.connect().await.unwrap();
+        let mut second_db = databases.projector.connect().await.unwrap();
+        let live = versions::install(definition, &mut first_db).await.unwrap();
+        for db in [&mut first_db, &mut second_db] {
+            database::enter(&definition.schema(live.version), db).await.unwrap();
+        }
+        let first = Lease::take(definition, live.version, "first", &mut first_db).await.unwrap();
+        batch::write(&sales::Sales, &first, 0, &batch(0, 1), &mut first_db).await.unwrap();
+
+        // As long as the lease lasts nobody else gets it.
+        let refused = Lease::take(definition, live.version, "second", &mut second_db).await;
+        assert!(matches!(refused, Err(Error::LeaseHeld { holder, .. }) if holder == "first"));
+        sqlx::query("update projections.versions set lease_until = clock_timestamp() - interval '1 ms'")
+            .execute(&mut second_db)
+            .await
+            .unwrap();
+        let second = Lease::take(definition, live.version, "second", &mut second_db).await.unwrap();
+        assert!(second.token > first.token);
+
+        // The first wakes up, before and after the second has written.
+        let late = batch::write(&sales::Sales, &first, 0, &batch(1, 2), &mut first_db).await;
+        assert!(matches!(late, Err(Error::Fenced { .. })), "{late:?}");
+        assert!(matches!(first.renew(&mut first_db).await, Err(Error::Fenced { .. })));
+        batch::write(&sales::Sales, &second, 0, &batch(1, 3), &mut second_db).await.unwrap();
+        let later = batch::write(&sales::Sales, &first, 0, &batch(3, 4), &mut first_db).await;
+        assert!(matches!(later, Err(Error::Fenced { .. })), "{later:?}");
+        assert_eq!(versions::checkpoint(&mut first_db).await.unwrap(), Position(3));
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_that_somebody_moved_is_not_written_over() {
+        let databases = testing::fresh_database().await;
+        crate::migrate(&databases.owner).await.unwrap();
+        let definition = sales::Sales.definition();
+        let mut db = databases.projector.connect().await.unwrap();
+        let live = versions::install(definition, &mut db).await.unwrap();
+        database::enter(&definition.schema(live.version), &mut db).await.unwrap();
+        let lease = Lease::take(definition, live.version, "holder", &mut db).await.unwrap();
+        batch::write(&sales::Sales, &lease, 0, &batch(0, 5), &mut db).await.unwrap();
+        let again = batch::write(&sales::Sales, &lease, 0, &batch(0, 5), &mut db).await;
+        assert!(matches!(again, Err(Error::CheckpointMoved { .. })), "{again:?}");
+    }
+}

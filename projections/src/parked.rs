@@ -61,13 +61,12 @@ async fn retry_one(
 ) -> Result<Retried, Error> {
     let name = projection.definition().name;
     let mut tx = db.begin().await?;
-    sqlx::query("select from projections.versions where projection = $1 and version = $2 for update")
-        .bind(name)
-        .bind(version)
-        .execute(&mut *tx)
-        .await?;
+    if versions::stop_live(projection.definition(), &mut tx).await? != Some(version) {
+        return Err(Error::NoLongerLive { projection: name, version });
+    }
     let checkpoint = versions::checkpoint(&mut tx).await?;
-    let events = read_held(&stream, revision, checkpoint, store).await?;
+    let mut events = read_held(&stream, revision, checkpoint, store).await?;
+    events.retain(|event| projection.definition().wants(&event.name));
     sqlx::query(
         "delete from projections.parked_streams where projection = $1 and version = $2 and stream = $3",
     )

@@ -95,11 +95,18 @@ impl Positions {
         }
     }
 
-    /// Waits until a read model may have moved behind `position`, but no longer than `at_most`.
-    pub async fn moved(&self, projection: &'static str, position: Position, at_most: Duration) {
+    /// Waits until it is told that a read model has moved behind `position`, but no longer than
+    /// `at_most`.
+    pub async fn moved(
+        &self,
+        projection: &'static str,
+        position: Position,
+        at_most: Duration,
+    ) -> Option<Position> {
         let mut seen = self.seen.subscribe();
         let moved = seen.wait_for(|seen| seen.get(projection).is_some_and(|at| *at > position));
-        let _ = tokio::time::timeout(at_most, moved).await;
+        let seen = tokio::time::timeout(at_most, moved).await.ok()?.ok()?;
+        seen.get(projection).copied()
     }
 
     /// Takes notifications in, over as many connections as it takes.

@@ -61,6 +61,11 @@ impl Definition {
         filter
     }
 
+    /// Whether it wants events of this wire name.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.names.is_empty() || self.names.contains(&name)
+    }
+
     /// The schema of one version.
     pub fn schema(&self, version: i32) -> String {
         format!("{}_v{version}", self.name)

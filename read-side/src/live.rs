@@ -147,7 +147,9 @@ impl Follower {
                     }
                     return rows;
                 }
-                Ok((_, at)) => self.models.positions.moved("feed", at, LOOK_AGAIN).await,
+                Ok((_, at)) => {
+                    let _ = self.models.positions.moved("feed", at, LOOK_AGAIN).await;
+                }
                 Err(problem) => {
                     tracing::debug!(status = %problem.status(), "the feed cannot be read, a follower waits");
                     tokio::time::sleep(RETRY).await;

@@ -78,20 +78,19 @@ impl ReadModels {
         conditions: &Conditions,
     ) -> Result<Snapshot, Problem> {
         loop {
-            if let Some(wanted) = conditions.at_least {
-                let waited = self.positions.wait_for(projection, wanted, conditions.deadline).await;
-                waited.map_err(|error| match error {
-                    WaitError::NotFreshEnough(stale) => {
-                        refusal::not_fresh_enough(stale.current.0, stale.wanted.0)
-                    }
-                    WaitError::Database(error) => refusal::failed(error),
-                })?;
-            }
             let snapshot = self.open(projection).await.map_err(refusal::failed)?;
-            // Between the two a version that was a little behind may have been promoted.
-            if conditions.at_least.is_none_or(|wanted| snapshot.position >= wanted) {
+            let Some(wanted) = conditions.at_least.filter(|wanted| snapshot.position < *wanted) else {
                 return Ok(snapshot);
-            }
+            };
+            // Whoever waits holds no connection.
+            drop(snapshot);
+            let waited = self.positions.wait_for(projection, wanted, conditions.deadline).await;
+            waited.map_err(|error| match error {
+                WaitError::NotFreshEnough(stale) => {
+                    refusal::not_fresh_enough(stale.current.0, stale.wanted.0)
+                }
+                WaitError::Database(error) => refusal::failed(error),
+            })?;
         }
     }
 

@@ -7,11 +7,12 @@ use events::{
     Category,
     order::{self, OrderEvent},
 };
-use projections::{orders::Orders, sales::Sales};
+use projections::{Positions, orders::Orders, sales::Sales};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     history::*,
-    world::{World, minute},
+    world::{World, minute, within},
 };
 
 #[tokio::test]
@@ -186,4 +187,48 @@ async fn outages_of_the_log_are_survived_without_gap_or_double() {
         .await
         .unwrap();
     assert_eq!(sold, (50, 50 * 250));
+}
+
+#[tokio::test]
+async fn who_waits_for_a_position_is_woken_up_and_need_not_look() {
+    let world = World::new().await;
+    let runner = world.run(Orders, "runner");
+    world.reached("orders", Position::START).await;
+    let pool = sqlx::PgPool::connect_lazy_with(world.databases.reader.clone());
+    let positions = Positions::start(pool, CancellationToken::new());
+    for number in 1.. {
+        // Until the listener is there nothing wakes us up; after that, one order is enough.
+        world.paid_order(number, minute(0)).await;
+        let moved = positions.moved("orders", Position::START, Duration::from_millis(200)).await;
+        if moved.is_some() {
+            break;
+        }
+        assert!(number < 100, "no notification ever arrived");
+    }
+    let before = world.store.head().await.unwrap();
+    let waiting = positions.moved("orders", before, Duration::from_mins(10));
+    let (moved, _) =
+        tokio::join!(within("the waiting one is woken up", waiting), world.paid_order(1_000, minute(0)));
+    assert!(moved.unwrap() > before);
+    runner.stop().await;
+}
+
+#[tokio::test]
+async fn retrying_looks_only_at_events_that_the_read_model_wants() {
+    let world = World::new().await;
+    let orphan = order_id(1);
+    world.order(orphan, &confirmed(orphan, 250), minute(0)).await;
+    // No business of the sales: of a version that nobody knows.
+    world.append_raw(&Category::Order.stream(orphan), "OrderCompleted", 99, "{}", minute(1)).await;
+    world.catch_up(Sales).await;
+    let mut db = world.projector().await;
+    sqlx::query(
+        "insert into sales_v1.sold_orders (order_id, currency, units, amount) values ($1, 'GBP', 1, 250)",
+    )
+    .bind(orphan.0)
+    .execute(&mut db)
+    .await
+    .unwrap();
+    let retried = projections::retry(&Sales, None, &*world.store, &world.databases.projector).await.unwrap();
+    assert_eq!((retried[0].applied, retried[0].parked_again), (1, false));
 }

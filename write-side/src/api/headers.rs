@@ -106,7 +106,8 @@ fn idempotency_key(headers: &HeaderMap) -> Result<String, Problem> {
     Ok(key.to_owned())
 }
 
-/// The revision that `If-Match` insists on. A tag that no answer of ours can have given (RFC 9110,
+/// The revision that `If-Match` insists on. The tag of an order that was read goes on, after a hyphen,
+/// with the revision of its payment: a command on the order does not insist on that. A tag that no answer of ours can have given (RFC 9110,
 /// 13.1.1: a weak one never matches) fails the condition; several at once are not understood.
 fn expected_revision(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let mut values = headers.get_all(header::IF_MATCH).iter();
@@ -115,8 +116,8 @@ fn expected_revision(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     if values.next().is_some() || tag.contains(',') || tag == "*" {
         return Err(Problem::new(&IF_MATCH_INVALID).detail("it must be a single entity tag"));
     }
-    let revision =
-        tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).and_then(|tag| tag.parse().ok());
+    let tag = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+    let revision = tag.and_then(|tag| tag.split('-').next()).and_then(|revision| revision.parse().ok());
     revision.map(Some).ok_or_else(|| Problem::new(&REVISION_DIFFERS))
 }
 
