@@ -31,6 +31,8 @@ use std::sync::Arc;
 pub use database::migrate;
 pub use digest::{DIFFERENCES_MAX, Difference};
 pub use error::Error;
+/// Where an answer stands in the log, for those who only know read models.
+pub use event_store::Position;
 pub use fact::{Event, Fact, Unreadable};
 pub use parked::{Retried, retry};
 pub use positions::{NotFreshEnough, Positions, WaitError};

@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use event_store::Position;
+use projections::Position;
 use serde::Serialize;
 use utoipa::ToSchema;
 

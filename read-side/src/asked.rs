@@ -8,8 +8,8 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
-use event_store::Position;
 use platform::problem::{Fault, INVALID_REQUEST, Problem};
+use projections::Position;
 use tokio::time::Instant;
 
 /// The position that an answer must reflect at least.

@@ -13,10 +13,9 @@ use axum::{
         sse::{Event, KeepAlive},
     },
 };
-use event_store::Position;
 use futures::{Stream, StreamExt, stream};
 use platform::problem::Problem;
-use projections::feed::ChangeRow;
+use projections::{Position, feed::ChangeRow};
 use serde_json::json;
 use sqlx::QueryBuilder;
 use tokio::sync::OwnedSemaphorePermit;

@@ -2,9 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use event_store::Position;
 use platform::problem::Problem;
-use projections::{Positions, WaitError};
+use projections::{Position, Positions, WaitError};
 use sqlx::{
     AssertSqlSafe, PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
