@@ -180,15 +180,14 @@ impl Progress {
         payments: &Payments,
         findings: &mut Findings,
     ) {
-        let deadline = self.checkout.deadline();
         let state = self.order.name();
-        if let Some(deadline) = deadline.filter(|deadline| now < *deadline) {
-            findings.note(Note::OwnedByDeadline { order_id, state, deadline });
+        if self.attention || payments.of_order(order_id).is_some_and(Account::waits) {
+            findings.note(Note::WaitsForPerson { order_id, state });
             return;
         }
-        let waits = self.attention || payments.of_order(order_id).is_some_and(Account::waits);
-        if waits {
-            findings.note(Note::WaitsForPerson { order_id, state });
+        let deadline = self.checkout.deadline();
+        if let Some(deadline) = deadline.filter(|deadline| now < *deadline) {
+            findings.note(Note::OwnedByDeadline { order_id, state, deadline });
             return;
         }
         let checkout = self.checkout.name();
