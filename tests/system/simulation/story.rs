@@ -96,14 +96,15 @@ impl Teller<'_> {
             quiet_rounds = if head == last_head { quiet_rounds + 1 } else { 0 };
             last_head = head;
             let Some(next) = self.next_due(quiet_rounds < QUIET_ROUNDS_MAX) else {
-                // The dead wake up, and what they did meanwhile has to be put right.
-                let Some(sleeper) = self.sleeping.pop() else { return Ok(()) };
-                let (_, outcome) = sleeper.await.map_err(|error| error.to_string())?;
-                self.tell(&format!("a sleeper woke up: {}", in_words(&outcome)));
-                self.coordinator = None;
+                if !self.wake_a_sleeper().await? {
+                    return Ok(());
+                }
                 quiet_rounds = 0;
                 continue;
             };
+            if self.dice.random_ratio(1, 10) {
+                self.wake_a_sleeper().await?;
+            }
             let wait = (next - self.shop.clock.now()).max(TimeDelta::zero());
             self.shop.clock.advance(wait);
         }
@@ -224,6 +225,19 @@ impl Teller<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The dead wake up: whoever was given up goes on where it was, and must be refused in the end. Another
+    /// puts right what it did. Answers whether there was one.
+    async fn wake_a_sleeper(&mut self) -> Result<bool, String> {
+        let Some(sleeper) = self.sleeping.pop() else { return Ok(false) };
+        let (_, outcome) = sleeper.await.map_err(|error| error.to_string())?;
+        self.tell(&format!("a sleeper woke up: {}", in_words(&outcome)));
+        if outcome.is_ok() {
+            return Err("a sleeper whose lease had run out was not refused".to_owned());
+        }
+        self.coordinator = None;
+        Ok(true)
     }
 
     /// When something is due next; what the coordinator looks at again only counts when asked for.
