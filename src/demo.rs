@@ -49,5 +49,5 @@ pub async fn run(
     #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
     let orders_per_s = plans.len() as f64 / seconds;
     let planned = customers::count(&plans);
-    Ok(Outcome { planned, by_status, orders_per_s, acknowledged, money, stock: shop.stock().await? })
+    Ok(Outcome { planned, by_status, orders_per_s, acknowledged, money, stock: shop.settled_stock().await? })
 }

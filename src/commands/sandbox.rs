@@ -13,7 +13,7 @@ pub(crate) async fn sandbox(settings: &Settings, webhook_url: String) -> Result<
     let listener = TcpListener::bind(listen).await.with_context(|| {
         format!("cannot listen on {listen}: choose another address with --sandbox-listen")
     })?;
-    let database = Database::open(settings).await?;
+    let database = Database::open_or_attach(settings).await?;
     let shutdown = Shutdown::new();
     shutdown.on_signals()?;
     let pool =

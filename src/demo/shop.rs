@@ -21,6 +21,9 @@ const AT_ONCE: usize = 32;
 /// its answer.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// How long the last steps may take once every order shows how it ended.
+const SETTLED: Duration = Duration::from_secs(10);
+
 /// How long to wait before looking at an order again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -289,8 +292,20 @@ impl Shop {
         Ok((by_status, money))
     }
 
-    /// All units of the shop.
-    pub(super) async fn stock(&self) -> Result<StockSummary, Error> {
+    /// All units of the shop, once nothing is held for a checkout under way: the last units become a sale
+    /// a moment after their order shows that it is paid.
+    pub(super) async fn settled_stock(&self) -> Result<StockSummary, Error> {
+        let deadline = Instant::now() + SETTLED;
+        loop {
+            let stock = self.stock().await?;
+            if stock.reserved == 0 || Instant::now() > deadline {
+                return Ok(stock);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    async fn stock(&self) -> Result<StockSummary, Error> {
         let mut sum = StockSummary::default();
         let mut path = "/stock?limit=200".to_owned();
         loop {
