@@ -2,6 +2,7 @@
 //! that is wrong with a request at once. A type's name is an interface: it is never renamed.
 
 mod catalogue;
+mod leftover;
 mod net;
 mod rejection;
 mod types;

@@ -12,7 +12,9 @@ use axum::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::{INTERNAL, MEDIA_TYPE, METHOD_NOT_ALLOWED, NOT_FOUND, Problem, rejection::for_status};
+use super::{
+    INTERNAL, MEDIA_TYPE, METHOD_NOT_ALLOWED, NOT_FOUND, Problem, leftover, rejection::for_status,
+};
 
 /// Puts the net under a router. Apply it last, around everything else.
 pub fn with_fallbacks(router: Router) -> Router {
@@ -20,6 +22,7 @@ pub fn with_fallbacks(router: Router) -> Router {
         .fallback(|| async { Problem::new(&NOT_FOUND) })
         .method_not_allowed_fallback(|| async { Problem::new(&METHOD_NOT_ALLOWED) })
         .layer(middleware::from_fn(catch_bare_refusals))
+        .layer(middleware::from_fn(leftover::take_in))
         .layer(CatchPanicLayer::custom(answer_a_panic))
 }
 
