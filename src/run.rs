@@ -213,7 +213,7 @@ fn coordinator(
         SandboxGateway::new(provider_url, secrets).context("cannot make a client of the payment provider")?,
     );
     let state = Arc::new(PostgresState::new(&database.roles.service));
-    let mut config = coordinator::Config::for_holder(holder());
+    let mut config = coordinator::Config::for_holder(holder(settings));
     config.checkout_patience =
         TimeDelta::from_std(settings.checkout_deadline).context("checkout_deadline_s")?;
     let coordinator = Coordinator::new(
@@ -227,10 +227,16 @@ fn coordinator(
     Ok((coordinator, gateway))
 }
 
-/// Who holds a lease, for people: two processes never share it.
-fn holder() -> String {
+/// Who holds a lease, for people: two processes never share it. An embedded database belongs to one
+/// process at a time, so that the next one there is its successor and need not wait for the lease of one
+/// that was killed.
+fn holder(settings: &Settings) -> String {
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    format!("{} pid {}", host.unwrap_or_else(|| "unknown host".to_owned()), std::process::id())
+    let host = host.unwrap_or_else(|| "unknown host".to_owned());
+    match &settings.database_url {
+        Some(_) => format!("{host} pid {}", std::process::id()),
+        None => format!("{host} {}", settings.data_dir.display()),
+    }
 }
 
 fn pool(options: &sqlx::postgres::PgConnectOptions, connections: u32) -> sqlx::PgPool {
