@@ -64,6 +64,8 @@ async fn given(settings: &Settings, url: &str) -> Result<Databases> {
     let admin = PgConnectOptions::from_str(url).map_err(|_| {
         anyhow::anyhow!("database_url is not a URL like postgres://user:password@host:5432/name")
     })?;
+    std::fs::create_dir_all(&settings.data_dir)
+        .with_context(|| format!("cannot make the directory {}", settings.data_dir.display()))?;
     let passwords = Passwords::load_or_generate(&settings.data_dir).with_context(|| {
         format!("cannot keep the passwords of the database roles in {}", settings.data_dir.display())
     })?;

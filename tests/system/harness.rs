@@ -1,11 +1,22 @@
 //! What the tests of the whole system stand on: the real executable on real sockets and a Postgres of
 //! its own, a client that remembers what it was told, and the check of the history at the end.
 
+mod acknowledged;
+mod books;
 mod client;
+mod database;
+mod follower;
+mod sandbox;
 mod server;
+pub(crate) mod webhook;
 
-pub(crate) use client::{Answer, Client, key};
-pub(crate) use server::{Server, ServerOptions};
+pub(crate) use acknowledged::{Acknowledged, verdict};
+pub(crate) use books::Books;
+pub(crate) use client::{Answer, Client, checkout, key};
+pub(crate) use database::PrivateDatabase;
+pub(crate) use follower::Follower;
+pub(crate) use sandbox::Sandbox;
+pub(crate) use server::{Server, ServerOptions, free_port};
 
 use std::{future::Future, time::Duration};
 

@@ -3,5 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
 
 mod harness;
+
+mod bad_input;
+mod changed_cart;
+mod crash_points;
+mod database_outages;
+mod double_click;
+mod following;
+mod giving_back;
 mod import;
+mod oversell;
+mod paused_twin;
+mod planted_bugs;
+mod poison;
 mod simulation;
+mod unknown_outcomes;
+mod webhooks;

@@ -12,9 +12,7 @@ use axum::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::{
-    INTERNAL, MEDIA_TYPE, METHOD_NOT_ALLOWED, NOT_FOUND, Problem, leftover, rejection::for_status,
-};
+use super::{INTERNAL, MEDIA_TYPE, METHOD_NOT_ALLOWED, NOT_FOUND, Problem, leftover, rejection::for_status};
 
 /// Puts the net under a router. Apply it last, around everything else.
 pub fn with_fallbacks(router: Router) -> Router {

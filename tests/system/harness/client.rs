@@ -1,10 +1,7 @@
 //! A client of the HTTP API that keeps what it was told.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -55,7 +52,7 @@ pub(crate) fn key(name: &str) -> String {
 
 impl Client {
     pub(crate) fn new(base: String) -> Self {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
+        let http = reqwest::Client::builder().timeout(Duration::from_mins(1)).build().unwrap();
         Self { base, http }
     }
 
@@ -76,6 +73,26 @@ impl Client {
     /// A command with an idempotency key.
     pub(crate) async fn post(&self, path: &str, key: &str, body: &Value) -> Answer {
         self.try_post(path, key, body).await.expect("the server answers")
+    }
+
+    /// A command that is sent again with the same key until it is carried out or refused, whatever
+    /// becomes of the server meanwhile, as a good client does.
+    pub(crate) async fn insist(&self, path: &str, key: &str, body: &Value) -> Answer {
+        let deadline = tokio::time::Instant::now() + Duration::from_mins(3);
+        loop {
+            if let Some(answer) = self.try_post(path, key, body).await
+                && answer.status != 503
+            {
+                return answer;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{path} {key} is not answered");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// A query. `None` when the server went away before it answered.
+    pub(crate) async fn try_get(&self, path: &str) -> Option<Answer> {
+        answer(self.http.get(format!("{}{path}", self.base))).await
     }
 
     /// A query.
@@ -117,18 +134,59 @@ impl Client {
         self.post("/checkouts", key, &checkout(lines, payment_method)).await
     }
 
-    /// The order's row, once its display status is one of `statuses` and its saga has nothing left to do.
-    pub(crate) async fn order_in(&self, order_id: &str, statuses: &[&str]) -> Value {
-        let path = Arc::new(format!("/orders/{order_id}"));
-        eventually(&format!("order {order_id} is {statuses:?}"), || {
-            let path = Arc::clone(&path);
-            async move {
-                let order = self.get(&path).await;
-                let status = order.body["status"].as_str()?;
-                statuses.contains(&status).then_some(order.body.clone())
-            }
+    /// A checkout that is accepted; gives the order's id.
+    pub(crate) async fn place(&self, key: &str, lines: &[(&str, i64)], payment_method: &str) -> String {
+        let answer = self.check_out(key, lines, payment_method).await.expect(202);
+        answer.body["order_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Places an order and waits until it is paid.
+    pub(crate) async fn buy(&self, lines: &[(&str, i64)], payment_method: &str) -> String {
+        let order_id = self.place(&key("cart"), lines, payment_method).await;
+        self.order_at(&order_id, "confirmed", "captured").await;
+        order_id
+    }
+
+    /// The order's row, once it and its payment have come to these statuses.
+    pub(crate) async fn order_at(&self, order_id: &str, status: &str, payment_status: &str) -> Value {
+        let path = format!("/orders/{order_id}");
+        eventually(&format!("order {order_id} is {status} and its payment {payment_status}"), || async {
+            let order = self.get(&path).await.body;
+            (order["status"] == status && order["payment_status"] == payment_status).then_some(order)
         })
         .await
+    }
+
+    /// The order's row, once nothing but a dispatch or a person can change it.
+    pub(crate) async fn order_at_rest(&self, order_id: &str) -> Value {
+        let path = format!("/orders/{order_id}");
+        eventually(&format!("order {order_id} is at rest"), || async {
+            let order = self.get(&path).await.body;
+            let ends = [
+                ("confirmed", &["captured"][..]),
+                ("completed", &["captured"][..]),
+                ("rejected", &["none", "declined", "voided", "refunded"][..]),
+                ("cancelled", &["none", "declined", "voided", "refunded"][..]),
+            ];
+            let is_end = ends.iter().any(|(status, payments)| {
+                order["status"] == *status
+                    && payments.iter().any(|payment| order["payment_status"] == *payment)
+            });
+            is_end.then_some(order)
+        })
+        .await
+    }
+
+    /// Waits until the shop counts so many units of a SKU as available, reserved for orders that are not
+    /// paid, and sold but not dispatched.
+    pub(crate) async fn stock_at(&self, sku: &str, available: i64, reserved: i64, committed: i64) {
+        let path = format!("/stock/{sku}");
+        let wanted = json!([available, reserved, committed]);
+        eventually(&format!("{sku} has {wanted} units available, reserved and committed"), || async {
+            let stock = self.get(&path).await.body;
+            (json!([stock["available"], stock["reserved"], stock["committed"]]) == wanted).then_some(())
+        })
+        .await;
     }
 }
 

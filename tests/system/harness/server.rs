@@ -5,8 +5,9 @@ use std::{
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
+    process::{Child, Command, Output, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -33,16 +34,20 @@ pub(crate) struct ServerOptions {
     pub(crate) database_url: Option<String>,
     /// How long a checkout may take.
     pub(crate) checkout_deadline_s: Option<u32>,
+    /// What webhooks are signed with, if not the default.
+    pub(crate) webhook_secret: Option<&'static str>,
+    /// Where it listens, if somebody has to know that before it runs.
+    pub(crate) port: Option<u16>,
 }
 
-/// A server on data of its own.
+/// A server on data of its own, or on that of another.
 #[derive(Debug)]
 pub(crate) struct Server {
     process: Child,
     options: ServerOptions,
     port: u16,
     sandbox_port: u16,
-    folder: TempDir,
+    folder: Arc<TempDir>,
     starts: u32,
 }
 
@@ -54,13 +59,18 @@ impl Server {
 
     /// Starts a server with something different about it.
     pub(crate) async fn start_with(options: ServerOptions) -> Self {
-        // The database server runs as another user, who has to get to its folder.
-        let folder = tempfile::Builder::new()
-            .prefix("counterfoil-test-")
-            .permissions(fs::Permissions::from_mode(0o755))
-            .tempdir()
-            .unwrap();
-        let (port, sandbox_port) = (free_port(), free_port());
+        Self::start_in(Arc::new(folder()), options).await
+    }
+
+    /// Starts a second process on the same data and, since both were given one, the same database.
+    pub(crate) async fn start_twin(&self) -> Self {
+        assert!(self.options.database_url.is_some(), "an embedded database belongs to one process");
+        let options = ServerOptions { port: None, ..self.options.clone() };
+        Self::start_in(Arc::clone(&self.folder), options).await
+    }
+
+    async fn start_in(folder: Arc<TempDir>, options: ServerOptions) -> Self {
+        let (port, sandbox_port) = (options.port.unwrap_or_else(free_port), free_port());
         let process = spawn(folder.path(), &options, port, sandbox_port, 1);
         let mut server = Self { process, options, port, sandbox_port, folder, starts: 1 };
         server.wait_until_ready().await;
@@ -75,6 +85,11 @@ impl Server {
     /// The address of a path of its API.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Where its API listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// The address of a path of its sandbox provider.
@@ -127,27 +142,34 @@ impl Server {
     /// Stops it and checks every invariant over its whole history; fails unless all hold.
     pub(crate) async fn stop_and_verify(&mut self) -> Value {
         self.stop().await;
-        let report = self.verify(&[]);
+        let report = self.verify(&[]).await;
         assert_eq!(report["held"], true, "{report:#}");
         report
     }
 
     /// The report of `counterfoil verify` on the data of the stopped server.
-    pub(crate) fn verify(&self, more: &[&str]) -> Value {
-        let output = command(self.folder.path(), &self.options, "verify")
-            .arg("--json")
-            .args(more)
-            .stderr(Stdio::piped())
-            .output()
-            .unwrap();
+    pub(crate) async fn verify(&self, more: &[&str]) -> Value {
+        let mut command = command(self.folder.path(), &self.options, "verify");
+        command.arg("--json").args(more);
+        let output = finish(command).await;
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
             panic!("verify printed no report ({error}): {}", String::from_utf8_lossy(&output.stderr))
         })
     }
 
-    /// Runs another command of the executable on the same data and gives its output.
-    pub(crate) fn run(&self, arguments: &[&str]) -> std::process::Output {
-        Command::new(EXECUTABLE).args(arguments).arg("--data-dir").arg(self.data_dir()).output().unwrap()
+    /// Runs another command of the executable on the same data.
+    pub(crate) async fn run(&self, name: &str, more: &[&str]) -> Output {
+        let mut command = command(self.folder.path(), &self.options, name);
+        command.args(more);
+        finish(command).await
+    }
+
+    /// Runs another command of the executable on the same data and has it killed at a crash point.
+    pub(crate) async fn run_until_crash(&self, name: &str, more: &[&str], crash_at: &str) -> Output {
+        let mut command = command(self.folder.path(), &self.options, name);
+        command.args(more);
+        command.env("COUNTERFOIL_CRASH_LOG", self.file("crashes")).env("COUNTERFOIL_CRASH_AT", crash_at);
+        finish(command).await
     }
 
     /// Where its data is.
@@ -155,10 +177,21 @@ impl Server {
         self.folder.path().join("data")
     }
 
+    /// A file beside its data.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The crash points at which it was killed, over all its starts.
+    pub(crate) fn crashes(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.file("crashes")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
     /// Everything it has logged, over all its starts.
     pub(crate) fn log(&self) -> String {
         (1..=self.starts)
-            .map(|start| fs::read_to_string(log_path(self.folder.path(), start)).unwrap())
+            .map(|start| fs::read_to_string(log_path(self.folder.path(), self.port, start)).unwrap())
             .collect()
     }
 
@@ -192,14 +225,42 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the log of the server ends with:\n{}", self.log_end());
+        }
+        // A stopped process does not die of anything but this.
         let _ = self.process.kill();
         let _ = self.process.wait();
+        wait_for_the_database_to_leave(self.folder.path());
     }
 }
 
-fn command(folder: &Path, options: &ServerOptions, name: &str) -> Command {
+/// After a process was killed, its database server leaves the folder by itself; before the folder is
+/// removed, it should have.
+pub(crate) fn wait_for_the_database_to_leave(folder: &Path) {
+    let lock = folder.join("data/postgres/postmaster.pid");
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while lock.exists() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A folder that the database server gets to as well, which runs as another user.
+pub(crate) fn folder() -> TempDir {
+    tempfile::Builder::new()
+        .prefix("counterfoil-test-")
+        .permissions(fs::Permissions::from_mode(0o755))
+        .tempdir()
+        .unwrap()
+}
+
+/// A command of the executable on the data in `folder`, with nothing of this process' own settings.
+pub(crate) fn command(folder: &Path, options: &ServerOptions, name: &str) -> Command {
     let mut command = Command::new(EXECUTABLE);
-    command.arg(name).arg("--data-dir").arg(folder.join("data"));
+    for (variable, _) in std::env::vars().filter(|(variable, _)| variable.starts_with("COUNTERFOIL_")) {
+        command.env_remove(variable);
+    }
+    command.args(name.split(' ')).arg("--data-dir").arg(folder.join("data"));
     command.current_dir(folder).stdin(Stdio::null());
     if let Some(url) = &options.provider_url {
         command.args(["--provider-url", url]);
@@ -210,11 +271,19 @@ fn command(folder: &Path, options: &ServerOptions, name: &str) -> Command {
     if let Some(seconds) = options.checkout_deadline_s {
         command.args(["--checkout-deadline-s", &seconds.to_string()]);
     }
+    if let Some(secret) = options.webhook_secret {
+        command.env("COUNTERFOIL_WEBHOOK_SECRET", secret);
+    }
     command
 }
 
+/// Runs a command to its end. Meanwhile the proxies of the test go on, which it may need.
+async fn finish(command: Command) -> Output {
+    tokio::process::Command::from(command).kill_on_drop(true).output().await.unwrap()
+}
+
 fn spawn(folder: &Path, options: &ServerOptions, port: u16, sandbox_port: u16, start: u32) -> Child {
-    let log = File::create(log_path(folder, start)).unwrap();
+    let log = File::create(log_path(folder, port, start)).unwrap();
     let mut command = command(folder, options, "serve");
     command.args(["--listen", &format!("127.0.0.1:{port}")]);
     command.args(["--sandbox-listen", &format!("127.0.0.1:{sandbox_port}")]);
@@ -228,8 +297,8 @@ fn spawn(folder: &Path, options: &ServerOptions, port: u16, sandbox_port: u16, s
     command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
 }
 
-fn log_path(folder: &Path, start: u32) -> PathBuf {
-    folder.join(format!("log-{start}"))
+fn log_path(folder: &Path, port: u16, start: u32) -> PathBuf {
+    folder.join(format!("log-{port}-{start}"))
 }
 
 /// A port that nobody listened on a moment ago.

@@ -1,0 +1,77 @@
+//! A subscriber of server-sent events that keeps every position it was given, goes on with
+//! `Last-Event-ID` when its connection breaks, and so can tell what was lost, doubled or reordered.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures::StreamExt;
+
+use super::{Server, eventually};
+
+/// A subscriber that runs until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    positions: Arc<Mutex<Vec<u64>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Follower {
+    /// Subscribes to a path of a server from the beginning, and again whenever that breaks.
+    pub(crate) fn start(server: &Server, path: &str) -> Self {
+        let positions = Arc::new(Mutex::new(Vec::new()));
+        let task = tokio::spawn(follow(server.url(path), Arc::clone(&positions)));
+        Self { positions, task }
+    }
+
+    /// Every position that it was given, in the order in which they came.
+    pub(crate) fn positions(&self) -> Vec<u64> {
+        self.positions.lock().unwrap().clone()
+    }
+
+    /// Waits until it has been given `last`, and says what it was given in all.
+    pub(crate) async fn until(&self, last: u64) -> Vec<u64> {
+        eventually(&format!("the subscriber has come to {last}"), || async {
+            let positions = self.positions();
+            positions.contains(&last).then_some(positions)
+        })
+        .await
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn follow(url: String, positions: Arc<Mutex<Vec<u64>>>) {
+    let http = reqwest::Client::new();
+    loop {
+        let last = positions.lock().unwrap().last().copied().unwrap_or(0);
+        let request = http.get(&url).header("Last-Event-ID", last.to_string());
+        if let Ok(answer) = request.send().await
+            && answer.status().is_success()
+        {
+            take_in(answer, &positions).await;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+}
+
+async fn take_in(answer: reqwest::Response, positions: &Mutex<Vec<u64>>) {
+    let mut bytes = answer.bytes_stream();
+    let mut text = String::new();
+    while let Some(Ok(piece)) = bytes.next().await {
+        text.push_str(&String::from_utf8_lossy(&piece));
+        // A block counts only when it is whole: the HTML standard, "server-sent events".
+        while let Some(end) = text.find("\n\n") {
+            let block: String = text.drain(..end + 2).collect();
+            let id = block.lines().find_map(|line| line.strip_prefix("id:"));
+            if let Some(position) = id.and_then(|id| id.trim().parse().ok()) {
+                positions.lock().unwrap().push(position);
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Stock under contention: no SKU is sold twice, an order holds all of its lines or none, and whoever
+//! does not get through is told so and left with nothing taken.
+
+use futures::{StreamExt, future::join_all, stream};
+use serde_json::json;
+
+use crate::harness::{Books, Client, Server, key};
+
+/// Places one order for each cart, many at a time, and gives the orders' ids.
+async fn place_all(client: &Client, carts: &[Vec<(&str, i64)>]) -> Vec<String> {
+    stream::iter(carts)
+        .map(|lines| async move { client.place(&key("cart"), lines, "tok_approve").await })
+        .buffer_unordered(200)
+        .collect()
+        .await
+}
+
+#[tokio::test]
+async fn a_thousand_carts_for_ten_units_make_exactly_ten_orders_and_hold_nothing_else() {
+    let mut server = Server::start().await;
+    let client = server.client();
+    client.stock("LAST-TEN", 1250, 10).await;
+
+    let order_ids = place_all(&client, &vec![vec![("LAST-TEN", 1)]; 1000]).await;
+
+    let mut confirmed = Vec::new();
+    for order_id in &order_ids {
+        let order = client.order_at_rest(order_id).await;
+        if order["status"] == "confirmed" {
+            confirmed.push(order_id);
+        } else {
+            assert_eq!(order["reason"]["rule"], "insufficient_stock", "{order:#}");
+        }
+    }
+    assert_eq!(confirmed.len(), 10);
+    client.stock_at("LAST-TEN", 0, 0, 10).await;
+    let books = Books::fetch(&server.sandbox_url("/books")).await;
+    for order_id in &order_ids {
+        let expected = if confirmed.contains(&order_id) { 1250 } else { 0 };
+        assert_eq!(books.kept_of(order_id), expected, "{order_id}");
+        assert_eq!(books.has_money_of(order_id), expected > 0, "{order_id}");
+    }
+    server.stop_and_verify().await;
+}
+
+#[tokio::test]
+async fn lines_of_one_sku_are_summed_and_several_skus_are_held_all_or_none() {
+    let mut server = Server::start().await;
+    let client = server.client();
+    client.stock("CUP", 300, 5).await;
+    client.stock("SAUCER", 200, 5).await;
+    client.stock("SPOON", 100, 0).await;
+
+    let six_in_two_lines = client.place(&key("cart"), &[("CUP", 3), ("CUP", 3)], "tok_approve").await;
+    let order = client.order_at(&six_in_two_lines, "rejected", "none").await;
+    assert_eq!(order["reason"]["requested"], 6, "{order:#}");
+    let bundle_without_spoons =
+        client.place(&key("cart"), &[("SPOON", 1), ("CUP", 1), ("SAUCER", 1)], "tok_approve").await;
+    client.order_at(&bundle_without_spoons, "rejected", "none").await;
+    client.stock_at("CUP", 5, 0, 0).await;
+    client.stock_at("SAUCER", 5, 0, 0).await;
+
+    let five = client.buy(&[("CUP", 2), ("SAUCER", 1), ("CUP", 3)], "tok_approve").await;
+    client.stock_at("CUP", 0, 0, 5).await;
+    client.stock_at("SAUCER", 4, 0, 1).await;
+    let books = Books::fetch(&server.sandbox_url("/books")).await;
+    assert_eq!(books.kept_of(&five), 5 * 300 + 200);
+    server.stop_and_verify().await;
+}
+
+#[tokio::test]
+async fn bundles_asked_for_in_opposite_orders_never_wait_for_each_other() {
+    let mut server = Server::start().await;
+    let client = server.client();
+    client.stock("LEFT", 100, 40).await;
+    client.stock("RIGHT", 100, 40).await;
+    let carts: Vec<_> = (0..120)
+        .map(|n| if n % 2 == 0 { vec![("LEFT", 1), ("RIGHT", 1)] } else { vec![("RIGHT", 1), ("LEFT", 1)] })
+        .collect();
+
+    let mut confirmed = 0;
+    for order_id in place_all(&client, &carts).await {
+        confirmed += usize::from(client.order_at_rest(&order_id).await["status"] == "confirmed");
+    }
+
+    assert_eq!(confirmed, 40);
+    client.stock_at("LEFT", 0, 0, 40).await;
+    client.stock_at("RIGHT", 0, 0, 40).await;
+    server.stop_and_verify().await;
+}
+
+#[tokio::test]
+async fn contention_for_one_stream_waits_or_conflicts_and_is_never_an_error_of_ours() {
+    let mut server = Server::start().await;
+    let client = server.client();
+    client.stock("HOT", 100, 1000).await;
+
+    let changes = (0..300_i64).map(|n| {
+        let client = &client;
+        async move {
+            let (path, body, units) = match n % 3 {
+                0 => ("/stock/HOT/receipts", json!({"quantity": 2, "reference": "more"}), 2),
+                1 => ("/stock/HOT/adjustments", json!({"delta": -1, "reason": "lost"}), -1),
+                _ => ("/products/HOT/prices", json!({"price": {"amount": 100 + n, "currency": "GBP"}}), 0),
+            };
+            let answer = client.post(path, &key("change"), &body).await;
+            let status = answer.status.as_u16();
+            assert!((200..300).contains(&status) || status == 409, "{status} {:#}", answer.body);
+            if status == 409 { 0 } else { units }
+        }
+    });
+    let acknowledged: i64 = join_all(changes).await.into_iter().sum();
+
+    client.stock_at("HOT", 1000 + acknowledged, 0, 0).await;
+    server.stop_and_verify().await;
+}

@@ -1,0 +1,66 @@
+//! Two processes on one database: one works, one stands by. One that was paused for longer than its
+//! lease and wakes up believes that it is still in charge, and is refused.
+
+use nix::sys::signal::Signal;
+
+use crate::harness::{Books, Client, PrivateDatabase, Server, ServerOptions, eventually, key};
+
+/// Two servers on one database; the first one has all leases.
+pub(crate) async fn twins(
+    database: &PrivateDatabase,
+    planted_bugs: Option<&'static str>,
+) -> (Server, Server) {
+    let options =
+        ServerOptions { database_url: Some(database.url()), planted_bugs, ..ServerOptions::default() };
+    let first = Server::start_with(options).await;
+    // Whatever it has sold, it has taken the leases for.
+    first.client().stock("MUG", 1250, 1000).await;
+    first.client().buy(&[("MUG", 1)], "tok_approve").await;
+    let second = first.start_twin().await;
+    (first, second)
+}
+
+/// Pauses the first while it works, lets the second take over, and wakes the first. Gives the orders
+/// that were placed, with their clients.
+pub(crate) async fn pause_and_wake(first: &Server, second: &Server) -> Vec<String> {
+    let (one, two) = (first.client(), second.client());
+    let mut order_ids = Vec::new();
+    for _ in 0..20 {
+        order_ids.push(one.place(&key("before"), &[("MUG", 1)], "tok_approve").await);
+    }
+    first.signal(Signal::SIGSTOP);
+    for _ in 0..20 {
+        order_ids.push(two.place(&key("meanwhile"), &[("MUG", 1)], "tok_approve").await);
+    }
+    // The second has taken over when it completes what it was asked for, and what the first left.
+    for order_id in &order_ids {
+        two.order_at(order_id, "confirmed", "captured").await;
+    }
+    first.signal(Signal::SIGCONT);
+    for n in 0..20 {
+        let client: &Client = if n % 2 == 0 { &one } else { &two };
+        order_ids.push(client.place(&key("after"), &[("MUG", 1)], "tok_approve").await);
+    }
+    order_ids
+}
+
+#[tokio::test]
+async fn a_process_that_wakes_up_after_its_lease_is_refused_and_nothing_is_done_twice() {
+    let database = PrivateDatabase::start().await;
+    let (mut first, mut second) = twins(&database, None).await;
+
+    let order_ids = pause_and_wake(&first, &second).await;
+
+    for order_id in &order_ids {
+        second.client().order_at(order_id, "confirmed", "captured").await;
+        first.client().order_at(order_id, "confirmed", "captured").await;
+    }
+    eventually("the first was refused", || async { first.log().contains("the lease is over").then_some(()) })
+        .await;
+    let books = Books::fetch(&second.sandbox_url("/books")).await;
+    for order_id in &order_ids {
+        assert_eq!(books.of(order_id).unwrap().captured, 1250, "{:#?}", books.of(order_id));
+    }
+    first.stop().await;
+    second.stop_and_verify().await;
+}
