@@ -37,7 +37,7 @@ pub async fn provision(
         let probe = options.clone().database(maintenance);
         ensure_role(&mut connection, role, password, &probe, passwords).await?;
     }
-    grant_memberships(&mut connection).await?;
+    set_up_roles(&mut connection).await?;
     ensure_database(&mut connection, name).await?;
     connection.close().await.map_err(during("close the provisioning connection"))?;
     Ok(databases)
@@ -84,8 +84,9 @@ async fn ensure_role(
 }
 
 /// The owner runs migrations that make things on behalf of the others; whoever is not a superuser must
-/// itself belong to the owner, to make a database for it.
-async fn grant_memberships(connection: &mut PgConnection) -> Result<(), Error> {
+/// itself belong to the owner, to make a database for it. What no session of a role may do or be, the
+/// role itself says.
+async fn set_up_roles(connection: &mut PgConnection) -> Result<(), Error> {
     let grant = format!("grant {SERVICE}, {PROJECTOR}, {READER} to {OWNER}");
     execute(connection, grant, "let the owner act for the other roles").await?;
     let superuser: bool = sqlx::query_scalar("select rolsuper from pg_roles where rolname = current_user")
@@ -96,7 +97,11 @@ async fn grant_memberships(connection: &mut PgConnection) -> Result<(), Error> {
         execute(connection, format!("grant {OWNER} to current_user"), "join the owner").await?;
     }
     let read_only = format!("alter role {READER} set default_transaction_read_only = on");
-    execute(connection, read_only, "make the reader read-only").await
+    execute(connection, read_only, "make the reader read-only").await?;
+    // A process that is paused in the middle of a transaction keeps its locks, and whoever takes over
+    // from it waits for them. None of the service's transactions waits for anything but the database.
+    let not_paused = format!("alter role {SERVICE} set idle_in_transaction_session_timeout = '5s'");
+    execute(connection, not_paused, "end transactions of processes that are paused").await
 }
 
 /// The `C` locale sorts by bytes everywhere, whatever the machine's libraries think of a language.
