@@ -6,7 +6,10 @@ use nix::sys::signal::Signal;
 use crate::harness::{Books, Client, PrivateDatabase, Server, ServerOptions, eventually, key};
 
 /// Two servers on one database; the first one has all leases.
-pub(crate) async fn twins(database: &PrivateDatabase, planted_bugs: Option<&'static str>) -> (Server, Server) {
+pub(crate) async fn twins(
+    database: &PrivateDatabase,
+    planted_bugs: Option<&'static str>,
+) -> (Server, Server) {
     let options =
         ServerOptions { database_url: Some(database.url()), planted_bugs, ..ServerOptions::default() };
     let first = Server::start_with(options).await;

@@ -7,7 +7,7 @@ use crate::{
     database_outages::{check_out_while_the_database_crashes, server_on},
     double_click::units_counted_of_a_repeated_receipt,
     harness::{Acknowledged, PrivateDatabase, Server, ServerOptions, eventually, key, verdict},
-    paused_twin::{pause_and_wake, twins},
+    paused_twin::{Paused, pause_and_wake, twins},
 };
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn without_a_fence_two_projectors_write_the_same_rows_and_the_check_says_s
     let database = PrivateDatabase::start().await;
     let (mut first, mut second) = twins(&database, Some("no-fence")).await;
 
-    pause_and_wake(&first, &second).await;
+    pause_and_wake(&first, &second, Paused::Idle).await;
 
     let last = second.client().place(&key("last"), &[("MUG", 1)], "tok_approve").await;
     eventually("both have gone on", || async {

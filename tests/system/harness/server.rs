@@ -195,10 +195,16 @@ impl Server {
             .collect()
     }
 
+    /// What a person would look at first: the last warnings and errors, and the very last lines.
     fn log_end(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(40)..].join("\n")
+        let (before, last) = lines.split_at(lines.len().saturating_sub(8));
+        let is_bad = |line: &&&str| line.contains("\"WARN\"") || line.contains("\"ERROR\"");
+        let bad: Vec<&&str> = before.iter().filter(is_bad).collect();
+        let bad = &bad[bad.len().saturating_sub(25)..];
+        let shown = bad.iter().copied().chain(last).map(|line| line.chars().take(400).collect::<String>());
+        shown.collect::<Vec<_>>().join("\n")
     }
 
     async fn wait_until_ready(&mut self) {
