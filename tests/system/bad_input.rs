@@ -245,7 +245,7 @@ async fn connections_that_break_off_or_never_get_to_the_point_disturb_nobody() {
     stream.write_all(format!("{head}Content-Length: 500\r\n\r\n{{\"currency\"").as_bytes()).await.unwrap();
     drop(stream);
 
-    client.get("/products/MUG").await.expect(200);
+    client.stock_at("MUG", 1000, 0, 0).await;
     drop(idle);
     still_serves(server, before).await;
 }
