@@ -167,8 +167,12 @@ async fn webhooks_twice_at_once_and_out_of_order_change_nothing_twice() {
         })
         .await;
     }
-    let payment = client.get(&format!("/payments/{order_id}")).await.expect(200).body;
-    assert_eq!((&payment["captured"]["amount"], &payment["refunded"]["amount"]), (&json!(1250), &json!(250)));
+    let path = format!("/payments/{order_id}");
+    eventually("the payment shows what was taken and given back", || async {
+        let payment = client.get(&path).await.body;
+        (payment["captured"]["amount"] == 1250 && payment["refunded"]["amount"] == 250).then_some(())
+    })
+    .await;
     server.stop_and_verify().await;
 }
 
