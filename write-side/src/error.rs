@@ -40,6 +40,26 @@ pub enum HandleError<R: std::error::Error + 'static> {
     Store(#[from] StoreError),
 }
 
+/// The history of a stream could not be read.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LoadError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It was read, but cannot be understood.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+}
+
+impl<R: std::error::Error> From<LoadError> for HandleError<R> {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Store(error) => Self::Store(error),
+            LoadError::History(error) => Self::Corrupt(error),
+        }
+    }
+}
+
 /// What was decided is over a limit of the store, or of a form that it cannot keep.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("what was decided cannot be kept in stream {stream}: {reason}")]

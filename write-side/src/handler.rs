@@ -28,7 +28,7 @@ use self::{
     history::Snapshot,
     lane::{Lane, Pending},
 };
-use crate::{CommandContext, HandleError, Handled, Recalled};
+use crate::{CommandContext, HandleError, Handled, LoadError, Recalled};
 
 /// How many commands may wait for one stream; further senders wait to be let in.
 const QUEUE_COMMANDS_MAX: usize = 1024;
@@ -83,7 +83,7 @@ impl<D: Decider> CommandHandler<D> {
     }
 
     /// The state of the stream of `id` with its revision, as it is in the store now.
-    pub async fn load(&self, id: &str) -> Result<(D, Option<u64>), HandleError<D::Refusal>> {
+    pub async fn load(&self, id: &str) -> Result<(D, Option<u64>), LoadError> {
         let stream = D::Event::CATEGORY.stream(id);
         let mut snapshot = self.0.cache.get(&stream).unwrap_or_default();
         let moved = snapshot.catch_up(self.0.store.as_ref(), &stream).await?;

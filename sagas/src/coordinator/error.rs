@@ -4,7 +4,7 @@
 use domain::Corrupt;
 use event_store::StoreError;
 use events::{DecodeError, StreamName};
-use write_side::{HandleError, HistoryError};
+use write_side::{HandleError, HistoryError, LoadError};
 
 use super::state::StateError;
 
@@ -37,13 +37,8 @@ pub enum Error {
         source: Corrupt,
     },
     /// The stream that a command is for cannot be understood.
-    #[error("while {doing}: {source}")]
-    History {
-        /// What was being done.
-        doing: &'static str,
-        /// Why.
-        source: HistoryError,
-    },
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// A rule was in the way that never should be.
     #[error("while {doing}: {reason}")]
     Refused {
@@ -73,7 +68,7 @@ impl Error {
             Self::Store(StoreError::Corrupt { .. })
             | Self::Unreadable { .. }
             | Self::Impossible { .. }
-            | Self::History { .. }
+            | Self::History(_)
             | Self::Refused { .. }
             | Self::State(StateError::Fenced { .. } | StateError::Corrupt { .. })
             | Self::Interrupted { .. } => false,
@@ -86,7 +81,7 @@ impl Error {
             Self::Store(StoreError::Corrupt { .. })
             | Self::Unreadable { .. }
             | Self::Impossible { .. }
-            | Self::History { .. }
+            | Self::History(_)
             | Self::Refused { .. } => true,
             Self::Store(StoreError::Unavailable { .. })
             | Self::Contended { .. }
@@ -101,13 +96,22 @@ impl Error {
     }
 }
 
+impl From<LoadError> for Error {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Store(error) => Self::Store(error),
+            LoadError::History(error) => Self::History(error),
+        }
+    }
+}
+
 /// The rule that was in the way of a command, or the error that is not about rules.
 pub(super) fn refusal<R: std::error::Error>(doing: &'static str, error: HandleError<R>) -> Result<R, Error> {
     match error {
         HandleError::Refused(refusal) => Ok(refusal),
         HandleError::Store(error) => Err(Error::Store(error)),
         HandleError::Contended { .. } => Err(Error::Contended { doing }),
-        HandleError::Corrupt(source) => Err(Error::History { doing, source }),
+        HandleError::Corrupt(error) => Err(Error::History(error)),
         HandleError::TooLarge(error) => Err(Error::Refused { doing, reason: error.to_string() }),
         error @ (HandleError::RequestDiffers | HandleError::RevisionMismatch { .. }) => {
             Err(Error::Refused { doing, reason: error.to_string() })

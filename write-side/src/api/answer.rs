@@ -18,7 +18,7 @@ use utoipa::{
 };
 
 use super::problems::{CONTENDED, IDEMPOTENCY_KEY_REUSED, REVISION_DIFFERS};
-use crate::{HandleError, Handled};
+use crate::{HandleError, Handled, LoadError};
 
 const POSITION: HeaderName = HeaderName::from_static("counterfoil-position");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -110,16 +110,20 @@ pub(super) fn problem<R: Explain>(error: HandleError<R>) -> Problem {
             tracing::warn!(%error, "a command leads to more than the store takes");
             Problem::new(&BODY_TOO_LARGE)
         }
-        HandleError::Corrupt(error) => {
-            tracing::error!(%error, "a command cannot be decided");
-            Problem::new(&INTERNAL)
-        }
-        HandleError::Store(error @ StoreError::Unavailable { .. }) => {
+        HandleError::Corrupt(error) => unreadable(LoadError::History(error)),
+        HandleError::Store(error) => unreadable(LoadError::Store(error)),
+    }
+}
+
+/// Why what a command depends on could not be read, as a problem.
+pub(super) fn unreadable(error: LoadError) -> Problem {
+    match error {
+        LoadError::Store(error @ StoreError::Unavailable { .. }) => {
             tracing::warn!(%error, "a command cannot be carried out now");
             Problem::new(&UNAVAILABLE).retry_after(OUTAGE_RETRY_AFTER)
         }
-        HandleError::Store(error @ StoreError::Corrupt { .. }) => {
-            tracing::error!(%error, "a command cannot be carried out");
+        LoadError::Store(StoreError::Corrupt { .. }) | LoadError::History(_) => {
+            tracing::error!(%error, "a command cannot be decided");
             Problem::new(&INTERNAL)
         }
     }

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::{
     Api,
-    answer::{Done, Explain, Refusals, done, problem},
+    answer::{Done, Explain, Refusals, done, problem, unreadable},
     body::{Body, RequestBody, compiled_schema, digest},
     headers::{CommandHeaders, CommandParams},
     path::SkuInPath,
@@ -93,7 +93,7 @@ pub(super) async fn adjust(
 /// Refuses stock of what was never a product: a SKU that was mistyped must not become a stream. A
 /// product that is withdrawn still has stock to count.
 async fn must_be_known(api: &Api, sku: &Sku) -> Result<(), Problem> {
-    let (_, revision) = api.commands.catalog.load(sku.as_str()).await.map_err(problem)?;
+    let (_, revision) = api.commands.catalog.load(sku.as_str()).await.map_err(unreadable)?;
     revision.map(|_| ()).ok_or_else(|| Problem::new(&NOT_FOUND).detail("there is no product with this SKU"))
 }
 

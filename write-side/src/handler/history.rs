@@ -7,11 +7,11 @@ use std::{
 };
 
 use domain::Decider;
-use event_store::{Direction, EventStore, Position, RecordedEvent, StoreError};
+use event_store::{Direction, EventStore, Position, RecordedEvent};
 use events::{DomainEvent, StreamName};
 use uuid::Uuid;
 
-use crate::{HandleError, HistoryError};
+use crate::{HistoryError, error::LoadError};
 
 /// How many events are read at once.
 pub(super) const PAGE_EVENTS: usize = 500;
@@ -25,15 +25,6 @@ pub(super) struct Snapshot<D> {
     revision: Option<u64>,
     position: Position,
     commands: Remembered,
-}
-
-/// Why a history could not be read.
-#[derive(Debug, Clone)]
-pub(super) enum ReadError {
-    /// The store failed.
-    Store(StoreError),
-    /// It was read, but cannot be understood.
-    History(HistoryError),
 }
 
 impl<D: Decider> Default for Snapshot<D> {
@@ -80,7 +71,7 @@ impl<D: Decider> Snapshot<D> {
         &mut self,
         store: &dyn EventStore,
         stream: &StreamName,
-    ) -> Result<bool, ReadError> {
+    ) -> Result<bool, LoadError> {
         let before = self.revision;
         loop {
             let from = self.next_revision();
@@ -190,26 +181,5 @@ impl Remembered {
         }
         self.in_order.push_back(first_event);
         self.by_first_event.insert(first_event, done);
-    }
-}
-
-impl From<StoreError> for ReadError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<HistoryError> for ReadError {
-    fn from(error: HistoryError) -> Self {
-        Self::History(error)
-    }
-}
-
-impl<R: std::error::Error> From<ReadError> for HandleError<R> {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Store(error) => Self::Store(error),
-            ReadError::History(error) => Self::Corrupt(error),
-        }
     }
 }

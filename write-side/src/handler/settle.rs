@@ -12,12 +12,12 @@ use uuid::Uuid;
 
 use super::{
     Shared,
-    history::{Done, ReadError, Snapshot},
+    history::{Done, Snapshot},
     lane::Pending,
     plan::{Placement, Plan, Verdict},
     recall,
 };
-use crate::{CommandContext, HandleError, Handled, HistoryError, TooLarge};
+use crate::{CommandContext, HandleError, Handled, HistoryError, LoadError, TooLarge};
 
 /// How many times a batch is decided while others keep writing to the stream.
 const CONFLICTS_MAX: u32 = 16;
@@ -269,11 +269,11 @@ impl<'a, D: Decider> Settling<'a, D> {
     }
 }
 
-impl From<ReadError> for Setback {
-    fn from(error: ReadError) -> Self {
+impl From<LoadError> for Setback {
+    fn from(error: LoadError) -> Self {
         match error {
-            ReadError::Store(error) => Self::Store(error),
-            ReadError::History(error) => Self::History(error),
+            LoadError::Store(error) => Self::Store(error),
+            LoadError::History(error) => Self::History(error),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     checkout::{Fact, Intent, of_order, of_payment, react, started},
     coordinator::{
         boundary,
-        error::{Error, refusal},
+        error::Error,
         memories::Memory,
         saga::{Cause, Saga, Written},
     },
@@ -97,8 +97,7 @@ impl Worker {
                 if due == Some(in_all) {
                     return Ok(Some(Fact::PaymentCaptured { in_all }));
                 }
-                let (payment, _) =
-                    self.commands.payment.load(&saga.order_id.to_string()).await.map_err(loading)?;
+                let (payment, _) = self.commands.payment.load(&saga.order_id.to_string()).await?;
                 let captured = payment.account().map(domain::payment::Account::captured);
                 Ok(captured.map(|in_all| Fact::PaymentCaptured { in_all }))
             }
@@ -118,12 +117,6 @@ impl Worker {
         let soon = self.clock.now() + self.config.look_again_after;
         Next::at(saga.state.deadline().unwrap_or(soon), saga.state.name())
     }
-}
-
-/// Loading refuses nothing, but its error can in principle.
-pub(super) fn loading<R: std::error::Error>(error: write_side::HandleError<R>) -> Error {
-    let doing = "reading a stream";
-    refusal(doing, error).map_or_else(|error| error, |refused| Error::refused(doing, &refused))
 }
 
 /// A new order has no checkout yet; that it has one after all would be seen when it is written.

@@ -71,12 +71,7 @@ impl Worker {
             Answer::Pending | Answer::Unknown { .. } => return Ok(Verdict::Applied),
             Answer::Approved { .. } | Answer::Declined { .. } => {}
         }
-        let (payment, _) = self
-            .commands
-            .payment
-            .load(&received.payment_id.to_string())
-            .await
-            .map_err(super::check_out::loading)?;
+        let (payment, _) = self.commands.payment.load(&received.payment_id.to_string()).await?;
         let recorded = match payment.account() {
             None => None,
             Some(account) => {

@@ -19,7 +19,7 @@ use events::{
 use uuid::Uuid;
 use write_side::CommandContext;
 
-use super::{Job, Next, Outcome, Worker, check_out::loading};
+use super::{Job, Next, Outcome, Worker};
 use crate::{
     coordinator::{
         boundary,
@@ -50,8 +50,7 @@ impl Worker {
         {
             return Ok(Outcome { memory: Memory::Quiet { revision: *revision }, next: Next::AsBefore });
         }
-        let (mut payment, mut revision) =
-            self.commands.payment.load(&payment_id.to_string()).await.map_err(loading)?;
+        let (mut payment, mut revision) = self.commands.payment.load(&payment_id.to_string()).await?;
         if !payment.open_operations().is_empty() {
             let behalf = self.behalf(payment_id, job).await?;
             let mut tried = BTreeSet::new();
@@ -150,7 +149,7 @@ impl Worker {
         {
             return Ok((reached, handled.revision));
         }
-        self.commands.payment.load(&id).await.map_err(loading)
+        Ok(self.commands.payment.load(&id).await?)
     }
 
     /// The checkout that a payment belongs to says on whose behalf, and in which business time.

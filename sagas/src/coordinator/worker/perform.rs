@@ -12,7 +12,7 @@ use events::{
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use write_side::{CommandContext, HandleError, Handled};
 
-use super::{Job, Worker, check_out::loading};
+use super::{Job, Worker};
 use crate::{
     checkout::{Fact, Intent, Step},
     coordinator::{
@@ -198,7 +198,7 @@ impl Performing<'_> {
         };
         // Somebody else has captured a part, or is about to.
         let (payment, _) =
-            self.worker.commands.payment.load(&self.order_id().to_string()).await.map_err(loading)?;
+            self.worker.commands.payment.load(&self.order_id().to_string()).await?;
         let Some(account) = payment.account() else { return Ok(None) };
         if account.captured().amount >= amount.amount {
             return Ok(Some(Fact::PaymentCaptured { in_all: account.captured() }));
@@ -227,7 +227,7 @@ impl Performing<'_> {
     async fn undo_payment(&self, again: bool) -> Result<Option<Fact>, Error> {
         let doing = "undoing the payment";
         let order_id = self.order_id();
-        let (payment, _) = self.worker.commands.payment.load(&order_id.to_string()).await.map_err(loading)?;
+        let (payment, _) = self.worker.commands.payment.load(&order_id.to_string()).await?;
         let (command, step) = match undo(&payment, order_id, again) {
             Undo::Done => return Ok(Some(Fact::PaymentUndone)),
             Undo::Wait => return Ok(None),
@@ -262,7 +262,7 @@ impl Performing<'_> {
 
     async fn look_for_dispatch(&self) -> Result<Option<Fact>, Error> {
         let (order, _) =
-            self.worker.commands.order.load(&self.order_id().to_string()).await.map_err(loading)?;
+            self.worker.commands.order.load(&self.order_id().to_string()).await?;
         Ok(match order {
             order::Order::Dispatched { .. } | order::Order::Completed { .. } => Some(Fact::DispatchRecorded),
             order::Order::Cancelled { .. } => Some(Fact::OrderCancelled),

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::{Checkout, LINES_MAX};
 use crate::api::{
     Api,
-    answer::problem,
+    answer::unreadable,
     money::currency,
     problems::{LINES_NOT_SELLABLE, TOTAL_TOO_LARGE},
 };
@@ -111,6 +111,6 @@ impl Unsellable {
 }
 
 async fn read(api: Api, sku: Sku) -> Result<(Sku, Product), Problem> {
-    let (product, _) = api.commands.catalog.load(sku.as_str()).await.map_err(problem)?;
+    let (product, _) = api.commands.catalog.load(sku.as_str()).await.map_err(unreadable)?;
     Ok((sku, product))
 }
