@@ -67,6 +67,11 @@ impl Money {
         Ok(Self { amount, ..self })
     }
 
+    /// Whether this is at least `owed`, in the same currency.
+    pub fn covers(self, owed: Self) -> bool {
+        self.currency == owed.currency && self.amount >= owed.amount
+    }
+
     /// The sum of all amounts, each of which must be of `currency`.
     pub fn sum(currency: Currency, amounts: impl IntoIterator<Item = Self>) -> Result<Self, MoneyError> {
         amounts.into_iter().try_fold(Self::zero(currency), Self::checked_add)

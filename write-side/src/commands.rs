@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use domain::{order, payment};
 use event_store::EventStore;
+use events::ids::OrderId;
 
-use crate::CommandHandler;
+use crate::{CommandContext, CommandHandler, HandleError, Handled};
 
 /// One handler for each context. Cheap to clone; clones share their queues and caches.
 #[derive(Debug, Clone)]
@@ -35,6 +37,18 @@ impl Commands {
             credit: CommandHandler::new(store.clone()),
             ledger: CommandHandler::new(store),
         }
+    }
+
+    /// Hands an order over for delivery, once its money is taken.
+    pub async fn record_dispatch(
+        &self,
+        order_id: OrderId,
+        context: CommandContext,
+    ) -> Result<Handled, HandleError<order::Refusal>> {
+        let id = order_id.to_string();
+        let (payment, _) = self.payment.load(&id).await?;
+        let captured = payment.account().map(payment::Account::captured);
+        self.order.handle(&id, order::Command::RecordDispatch { captured }, context).await
     }
 
     /// Waits until every command that was taken in is answered. For a shutdown, once nobody sends any more.

@@ -41,6 +41,8 @@ pub enum Fact {
         /// Units that are left.
         available: i64,
     },
+    /// Units of one SKU are held for the order, by whichever coordinator.
+    HoldFound,
     /// Something that was held is held no longer.
     HoldLost,
     /// Every hold is a sale.

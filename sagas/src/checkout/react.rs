@@ -3,7 +3,6 @@
 //! a new fact does not compile until each state says what it makes of it.
 
 use events::{
-    Money,
     checkout::{
         AttentionRequired, Cause, CheckoutEvent, Compensated, CompensationStarted, Completed, DeadlinePassed,
         DispatchCompleted, DispatchStarted, OrderConfirmed, PaymentAuthorized, PaymentCaptured,
@@ -71,6 +70,7 @@ fn not_started(state: &State, fact: &Fact) -> Reaction {
         | Fact::OrderCompleted
         | Fact::StockReserved
         | Fact::StockShort { .. }
+        | Fact::HoldFound
         | Fact::HoldLost
         | Fact::StockCommitted
         | Fact::StockReleased
@@ -110,6 +110,7 @@ fn reserving(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
         | Fact::OrderConfirmed
         | Fact::DispatchRecorded
         | Fact::OrderCompleted
+        | Fact::HoldFound
         | Fact::StockCommitted
         | Fact::StockReleased
         | Fact::StockDispatched
@@ -146,6 +147,7 @@ fn authorizing(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
         | Fact::OrderCompleted
         | Fact::StockReserved
         | Fact::StockShort { .. }
+        | Fact::HoldFound
         | Fact::StockCommitted
         | Fact::StockReleased
         | Fact::StockDispatched
@@ -172,6 +174,7 @@ fn confirming(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
         | Fact::OrderCompleted
         | Fact::StockReserved
         | Fact::StockShort { .. }
+        | Fact::HoldFound
         | Fact::HoldLost
         | Fact::StockCommitted
         | Fact::StockReleased
@@ -189,7 +192,7 @@ fn confirming(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
 
 fn capturing(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
     match fact {
-        Fact::PaymentCaptured { in_all } if covers(*in_all, checkout) => Reaction::step(
+        Fact::PaymentCaptured { in_all } if in_all.covers(checkout.amount) => Reaction::step(
             state,
             vec![CheckoutEvent::PaymentCaptured(PaymentCaptured { order_id: checkout.order_id })],
         ),
@@ -208,6 +211,7 @@ fn capturing(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
         | Fact::OrderCompleted
         | Fact::StockReserved
         | Fact::StockShort { .. }
+        | Fact::HoldFound
         | Fact::HoldLost
         | Fact::StockCommitted
         | Fact::StockReleased
@@ -237,6 +241,7 @@ fn committing(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
         | Fact::OrderCompleted
         | Fact::StockReserved
         | Fact::StockShort { .. }
+        | Fact::HoldFound
         | Fact::StockReleased
         | Fact::StockDispatched
         | Fact::PaymentAuthorized { .. }
@@ -261,6 +266,7 @@ fn completed(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
         | Fact::OrderCompleted
         | Fact::StockReserved
         | Fact::StockShort { .. }
+        | Fact::HoldFound
         | Fact::HoldLost
         | Fact::StockCommitted
         | Fact::StockReleased
@@ -293,6 +299,7 @@ fn dispatching(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
         | Fact::OrderConfirmed
         | Fact::StockReserved
         | Fact::StockShort { .. }
+        | Fact::HoldFound
         | Fact::HoldLost
         | Fact::StockCommitted
         | Fact::StockReleased
@@ -316,6 +323,7 @@ fn dispatched(fact: &Fact) -> Reaction {
         | Fact::OrderCompleted
         | Fact::StockReserved
         | Fact::StockShort { .. }
+        | Fact::HoldFound
         | Fact::HoldLost
         | Fact::StockCommitted
         | Fact::StockReleased
@@ -365,8 +373,13 @@ fn compensating(
             | Fact::PaymentMoved,
             _,
         ) => Reaction::only(vec![Intent::UndoPayment]),
+        // The stock was given up, and a step that was on its way has taken some all the same.
+        (Fact::HoldFound, Remaining::Payment | Remaining::Order) => {
+            Reaction::only(vec![Intent::ReleaseStock { skus: skus(checkout) }])
+        }
         (Fact::Stuck { step }, _) => ask_for_a_person(checkout, step),
-        (Fact::PaymentUndone, Remaining::Stock | Remaining::Order)
+        (Fact::HoldFound, Remaining::PaymentAndStock | Remaining::Stock)
+        | (Fact::PaymentUndone, Remaining::Stock | Remaining::Order)
         | (Fact::StockReleased, Remaining::Payment | Remaining::Order)
         | (
             Fact::OrderRejected { .. } | Fact::OrderCancelled,
@@ -396,7 +409,9 @@ fn compensated(checkout: &Started, fact: &Fact) -> Reaction {
         | Fact::PaymentCaptured { .. }
         | Fact::PaymentMoved => Reaction::only(vec![Intent::UndoPayment]),
         // So is stock that a step of ours took after it was released.
-        Fact::StockReserved => Reaction::only(vec![Intent::ReleaseStock { skus: skus(checkout) }]),
+        Fact::StockReserved | Fact::HoldFound => {
+            Reaction::only(vec![Intent::ReleaseStock { skus: skus(checkout) }])
+        }
         Fact::OrderPlaced(_)
         | Fact::OrderConfirmed
         | Fact::OrderRejected { .. }
@@ -414,10 +429,6 @@ fn compensated(checkout: &Started, fact: &Fact) -> Reaction {
         | Fact::DeadlinePassed
         | Fact::Stuck { .. } => Reaction::nothing(),
     }
-}
-
-fn covers(captured: Money, checkout: &Started) -> bool {
-    captured.currency == checkout.amount.currency && captured.amount >= checkout.amount.amount
 }
 
 fn start_dispatch(state: &State, checkout: &Started) -> Reaction {

@@ -260,7 +260,9 @@ fn a_success_that_comes_after_giving_up_is_undone() {
     for late in [authorized(), captured(), Fact::PaymentMoved] {
         assert_eq!(when(&compensated, &late), (vec![], vec![Intent::UndoPayment]), "{late:?}");
     }
-    assert_eq!(when(&compensated, &Fact::StockReserved), (vec![], vec![release()]));
+    for held in [Fact::StockReserved, Fact::HoldFound] {
+        assert_eq!(when(&compensated, &held), (vec![], vec![release()]));
+    }
 }
 
 #[test]

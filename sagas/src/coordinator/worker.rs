@@ -11,8 +11,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use event_store::{EventStore, RecordedEvent};
 use events::{
-    Category,
+    Category, DomainEvent,
     ids::{OrderId, PaymentId},
+    inventory::InventoryEvent,
 };
 use platform::{clock::Clock, fault::crash_point};
 use uuid::Uuid;
@@ -71,8 +72,10 @@ impl Next {
 }
 
 /// The categories that the coordinator follows. Not its own: what it wrote it knows, or reads when it
-/// needs to.
-pub(super) const FOLLOWED: [Category; 3] = [Category::Order, Category::Payment, Category::Webhook];
+/// needs to. Holds of stock are its own doing too, but a coordinator that was paused may make one after
+/// its successor has undone the order: whoever has the lease sees to it that every hold has an owner.
+pub(super) const FOLLOWED: [Category; 4] =
+    [Category::Order, Category::Payment, Category::Webhook, Category::Inventory];
 
 /// Which keys an event concerns.
 pub(super) fn concerned(event: &RecordedEvent) -> Vec<Key> {
@@ -100,8 +103,21 @@ pub(super) fn concerned(event: &RecordedEvent) -> Vec<Key> {
             let checkout = checkout.then_some(Key::Checkout(OrderId(id)));
             calls.into_iter().chain(checkout).collect()
         }
+        "inventory" if event.name == "StockReserved" => held_for(event).into_iter().collect(),
         "webhook" if event.name == "WebhookReceived" => vec![Key::Webhook(id.to_owned())],
         _ => vec![],
+    }
+}
+
+/// The checkout that units are held for.
+fn held_for(event: &RecordedEvent) -> Option<Key> {
+    match InventoryEvent::decode(&event.name, event.version, &event.payload) {
+        Ok(InventoryEvent::Reserved(reserved)) => Some(Key::Checkout(OrderId(reserved.reservation_id.0))),
+        Ok(_) => None,
+        Err(error) => {
+            tracing::error!(stream = %event.stream, position = %event.position, %error, "a hold cannot be read; it is left alone");
+            None
+        }
     }
 }
 

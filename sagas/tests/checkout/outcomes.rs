@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use domain::order::Command;
 use events::order::Origin;
 use sagas::gateway::sandbox::tokens;
 
@@ -159,7 +158,7 @@ async fn a_refund_that_is_out_of_service_is_made_when_it_is_back() {
 #[tokio::test]
 async fn a_dispatched_order_is_booked_out_and_completed() {
     let (mut world, _) = check_out(tokens::APPROVE, Origin::Live).await;
-    world.tell_order(order_id(1), Command::RecordDispatch).await;
+    world.dispatch(order_id(1)).await;
     let mut coordinator = world.coordinator("simulated");
     world.settle(&mut coordinator).await;
     let seen = world.see(order_id(1)).await;

@@ -49,6 +49,26 @@ async fn a_paused_coordinator_that_wakes_doubles_nothing_and_cannot_save_its_che
 }
 
 #[tokio::test]
+async fn stock_that_a_paused_coordinator_holds_after_its_order_was_undone_is_released() {
+    let mut world = World::new();
+    world.receive("TEAPOT", 10).await;
+    world.place(order_id(1), tokens::APPROVE, Origin::Live).await;
+    let mut coordinator = world.coordinator("second");
+    world.settle(&mut coordinator).await;
+    world.receive("CUP", 10).await;
+    let undone = world.see(order_id(1)).await;
+    assert_eq!(undone.checkout, "CheckoutCompensated");
+
+    // What the first was about to do when it was paused it does now.
+    world.hold("CUP", 1, order_id(1)).await;
+    world.hold("TEAPOT", 2, order_id(1)).await;
+    assert_ne!(world.see(order_id(1)).await, undone);
+
+    world.settle(&mut coordinator).await;
+    assert_eq!(world.see(order_id(1)).await, undone);
+}
+
+#[tokio::test]
 async fn two_coordinators_that_take_turns_at_every_event_do_everything_once() {
     let mut world = shop().await;
     let alone = {

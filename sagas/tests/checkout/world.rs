@@ -13,11 +13,12 @@ use domain::{inventory, order};
 use event_store::{EventStore, Filter, Position, memory::MemoryStore};
 use events::{
     Actor, Money, UnitPrice,
-    ids::{OrderId, PaymentId, Sku},
+    ids::{OrderId, PaymentId, ReservationId, Sku},
     order::{CancellationReason, Line, Origin},
 };
 use platform::clock::Clock;
 use sagas::{
+    checkout::Step,
     coordinator::{Config, Coordinator, Error, Idle, Interrupt, MemoryState},
     gateway::{
         Notification,
@@ -158,6 +159,16 @@ impl World {
             .unwrap();
     }
 
+    /// What a coordinator does first for an order.
+    pub(crate) async fn hold(&self, name: &str, quantity: i64, order_id: OrderId) {
+        let reservation_id = ReservationId::from(order_id);
+        let expires_at = self.clock.now() + TimeDelta::hours(1);
+        let command = inventory::Command::Reserve { sku: sku(name), reservation_id, quantity, expires_at };
+        let command_id = Step::Reserve(&sku(name)).command_id(order_id);
+        let context = CommandContext { command_id, ..self.context("hold") };
+        self.commands.inventory.handle(name, command, context).await.unwrap();
+    }
+
     /// One order over one cup and two teapots, for 300.
     pub(crate) async fn place(&self, order_id: OrderId, method: &str, origin: Origin) {
         let line = |name: &str, quantity: i64| Line {
@@ -181,6 +192,11 @@ impl World {
     pub(crate) async fn tell_order(&self, order_id: OrderId, command: order::Command) {
         let context = self.context(&format!("{command:?} {order_id}"));
         self.commands.order.handle(&order_id.to_string(), command, context).await.unwrap();
+    }
+
+    pub(crate) async fn dispatch(&self, order_id: OrderId) {
+        let context = self.context(&format!("dispatch {order_id}"));
+        self.commands.record_dispatch(order_id, context).await.unwrap();
     }
 
     pub(crate) async fn cancel(&self, order_id: OrderId) {

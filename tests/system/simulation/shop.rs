@@ -145,7 +145,10 @@ impl Shop {
                 let reason = CancellationReason::CustomerRequest;
                 self.tell_order(number, order::Command::Cancel { reason }).await
             }
-            Action::Dispatch(number) => self.tell_order(number, order::Command::RecordDispatch).await,
+            Action::Dispatch(number) => {
+                let captured = self.captured(number).await;
+                self.tell_order(number, order::Command::RecordDispatch { captured }).await
+            }
             Action::Capture(number, pence) => {
                 let capture_id = CaptureId(self.fresh_id());
                 let capture = payment::Command::Capture { capture_id, amount: gbp(pence) };
@@ -236,6 +239,15 @@ impl Shop {
         let handler = self.clients.order.clone();
         let answer = send(&handler, &id.to_string(), command, &key, self, &stream).await;
         self.remember(stream, answer.map_err(|refusal| refusal.to_string()))
+    }
+
+    async fn captured(&self, number: usize) -> Option<Money> {
+        for _ in 0..TRIES_MAX {
+            if let Ok((payment, _)) = self.clients.payment.load(&order_id(number).to_string()).await {
+                return payment.account().map(payment::Account::captured);
+            }
+        }
+        panic!("the payment of order {number} cannot be read in {TRIES_MAX} tries")
     }
 
     async fn tell_payment(&mut self, number: usize, command: payment::Command) -> String {

@@ -50,8 +50,13 @@ pub enum Command {
         /// Why.
         reason: CancellationReason,
     },
-    /// The goods are handed over; the order must be confirmed. Nothing when it is recorded already.
-    RecordDispatch,
+    /// The goods are handed over; the order must be confirmed and its money taken. Nothing when it is
+    /// recorded already.
+    RecordDispatch {
+        /// What was captured for the order so far, before refunds; `None` when nothing was. Captures only
+        /// ever add up, so what was enough when it was read is enough when the dispatch is decided.
+        captured: Option<Money>,
+    },
     /// Nothing remains to be done; the order must be dispatched.
     Complete,
 }
@@ -80,6 +85,14 @@ pub enum Refusal {
     /// What was wanted comes after confirmation.
     #[error("the order is not confirmed")]
     NotConfirmed,
+    /// Goods leave once they are paid for.
+    #[error("of {total} the order comes to, {} is captured", .captured.map_or_else(|| "nothing".to_owned(), |money| money.to_string()))]
+    NotCaptured {
+        /// What is captured so far; `None` when nothing is.
+        captured: Option<Money>,
+        /// What the order comes to.
+        total: Money,
+    },
     /// What was wanted comes after dispatch.
     #[error("the order is not dispatched")]
     NotDispatched,
@@ -112,6 +125,8 @@ pub enum Order {
     Confirmed {
         /// The order.
         order_id: OrderId,
+        /// What it comes to.
+        total: Money,
     },
     /// The goods have left.
     Dispatched {
@@ -172,7 +187,7 @@ impl Order {
             Self::Unplaced => Ok(vec![OrderEvent::Placed(placed)]),
             Self::Placed(agreement) if *agreement == Agreement::of(&placed) => Ok(vec![]),
             Self::Placed(Agreement { order_id, .. })
-            | Self::Confirmed { order_id }
+            | Self::Confirmed { order_id, .. }
             | Self::Dispatched { order_id }
             | Self::Completed { order_id }
             | Self::Rejected { order_id, .. }
@@ -200,7 +215,7 @@ impl Order {
             Self::Cancelled { reason, .. } => Err(Refusal::AlreadyCancelled { reason: *reason }),
             Self::Rejected { reason: known, .. } if known == reason => Ok(vec![]),
             Self::Rejected { reason, .. } => Err(Refusal::AlreadyRejected { reason: reason.clone() }),
-            Self::Placed(Agreement { order_id, .. }) | Self::Confirmed { order_id } => {
+            Self::Placed(Agreement { order_id, .. }) | Self::Confirmed { order_id, .. } => {
                 Ok(vec![OrderEvent::Rejected(Rejected { order_id: *order_id, reason: reason.clone() })])
             }
         }
@@ -213,20 +228,23 @@ impl Order {
             Self::Rejected { reason, .. } => Err(Refusal::AlreadyRejected { reason: reason.clone() }),
             Self::Cancelled { reason: known, .. } if *known == reason => Ok(vec![]),
             Self::Cancelled { reason, .. } => Err(Refusal::AlreadyCancelled { reason: *reason }),
-            Self::Placed(Agreement { order_id, .. }) | Self::Confirmed { order_id } => {
+            Self::Placed(Agreement { order_id, .. }) | Self::Confirmed { order_id, .. } => {
                 Ok(vec![OrderEvent::Cancelled(Cancelled { order_id: *order_id, reason })])
             }
         }
     }
 
-    fn record_dispatch(&self) -> Result<Vec<OrderEvent>, Refusal> {
+    fn record_dispatch(&self, captured: Option<Money>) -> Result<Vec<OrderEvent>, Refusal> {
         match self {
             Self::Unplaced => Err(Refusal::NotPlaced),
             Self::Placed(_) => Err(Refusal::NotConfirmed),
             Self::Rejected { reason, .. } => Err(Refusal::AlreadyRejected { reason: reason.clone() }),
             Self::Cancelled { reason, .. } => Err(Refusal::AlreadyCancelled { reason: *reason }),
             Self::Dispatched { .. } | Self::Completed { .. } => Ok(vec![]),
-            Self::Confirmed { order_id } => {
+            Self::Confirmed { total, .. } if !captured.is_some_and(|captured| captured.covers(*total)) => {
+                Err(Refusal::NotCaptured { captured, total: *total })
+            }
+            Self::Confirmed { order_id, .. } => {
                 Ok(vec![OrderEvent::DispatchRecorded(DispatchRecorded { order_id: *order_id })])
             }
         }
@@ -261,7 +279,7 @@ impl Order {
     /// The id, where the order can still be rejected or cancelled.
     fn undispatched(&self) -> Option<OrderId> {
         match self {
-            Self::Placed(Agreement { order_id, .. }) | Self::Confirmed { order_id } => Some(*order_id),
+            Self::Placed(Agreement { order_id, .. }) | Self::Confirmed { order_id, .. } => Some(*order_id),
             Self::Unplaced
             | Self::Dispatched { .. }
             | Self::Completed { .. }
@@ -292,7 +310,7 @@ impl Decider for Order {
             Command::Confirm => self.confirm(),
             Command::Reject { reason } => self.reject(reason),
             Command::Cancel { reason } => self.cancel(*reason),
-            Command::RecordDispatch => self.record_dispatch(),
+            Command::RecordDispatch { captured } => self.record_dispatch(*captured),
             Command::Complete => self.complete(),
         }
     }
@@ -305,8 +323,8 @@ impl Decider for Order {
                 Ok(Self::Placed(Agreement::of(placed)))
             }
             OrderEvent::Confirmed(_) => {
-                let Self::Placed(Agreement { order_id, .. }) = self else { return Err(corrupt) };
-                Ok(Self::Confirmed { order_id })
+                let Self::Placed(Agreement { order_id, total, .. }) = self else { return Err(corrupt) };
+                Ok(Self::Confirmed { order_id, total })
             }
             OrderEvent::Rejected(rejected) => {
                 let order_id = self.undispatched().ok_or(corrupt)?;
@@ -317,7 +335,7 @@ impl Decider for Order {
                 Ok(Self::Cancelled { order_id, reason: cancelled.reason })
             }
             OrderEvent::DispatchRecorded(_) => {
-                let Self::Confirmed { order_id } = self else { return Err(corrupt) };
+                let Self::Confirmed { order_id, .. } = self else { return Err(corrupt) };
                 Ok(Self::Dispatched { order_id })
             }
             OrderEvent::Completed(_) => {

@@ -6,7 +6,7 @@ use domain::{
     lines::Fault as LinesFault,
     order::{Command, Refusal},
 };
-use events::order::CancellationReason;
+use events::{ids::OrderId, order::CancellationReason};
 use platform::problem::{INVALID_REQUEST, NOT_FOUND, Problem};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -19,8 +19,8 @@ use super::{
     headers::{CommandHeaders, CommandParams},
     path::IdInPath,
     problems::{
-        ALREADY_PLACED, ORDER_CANCELLED, ORDER_DISPATCHED, ORDER_NOT_CONFIRMED, ORDER_NOT_DISPATCHED,
-        ORDER_REJECTED, TOTAL_NOT_POSITIVE, TOTAL_TOO_LARGE,
+        ALREADY_PLACED, ORDER_CANCELLED, ORDER_DISPATCHED, ORDER_NOT_CAPTURED, ORDER_NOT_CONFIRMED,
+        ORDER_NOT_DISPATCHED, ORDER_REJECTED, TOTAL_NOT_POSITIVE, TOTAL_TOO_LARGE,
     },
 };
 
@@ -88,6 +88,9 @@ pub(super) async fn cancel(
 }
 
 /// Hand an order over for delivery
+///
+/// Possible once its money is taken; until then the answer says what is missing, and asking again later
+/// is safe.
 #[utoipa::path(post, path = "/orders/{id}/dispatch", tag = "order", params(("id" = Uuid, Path), CommandParams),
     request_body = DispatchOrder,
     responses((status = 200, body = Done), Refusals))]
@@ -100,7 +103,7 @@ pub(super) async fn dispatch(
 ) -> Result<Response, Problem> {
     let stream_id = id.to_string();
     let context = headers.context(Some(id), api.clock.now(), digest("dispatch-order", &stream_id, &body)?);
-    api.commands.order.handle(&stream_id, Command::RecordDispatch, context).await.map(done).map_err(problem)
+    api.commands.record_dispatch(OrderId(id), context).await.map(done).map_err(problem)
 }
 
 impl Explain for Refusal {
@@ -121,6 +124,9 @@ impl Explain for Refusal {
             }
             Self::NotPlaced => Problem::new(&NOT_FOUND).detail("there is no order with this id"),
             Self::NotConfirmed => Problem::new(&ORDER_NOT_CONFIRMED),
+            Self::NotCaptured { captured, total } => Problem::new(&ORDER_NOT_CAPTURED)
+                .with("captured", json!(captured))
+                .with("total", json!(total)),
             Self::NotDispatched => Problem::new(&ORDER_NOT_DISPATCHED),
             Self::AlreadyDispatched => Problem::new(&ORDER_DISPATCHED),
             Self::AlreadyRejected { reason } => Problem::new(&ORDER_REJECTED).with("reason", json!(reason)),

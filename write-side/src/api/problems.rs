@@ -64,6 +64,9 @@ platform::problem_types! {
     /// What was asked for comes after the order is confirmed.
     ORDER_NOT_CONFIRMED = 409 "order-not-confirmed" "The order is not confirmed";
 
+    /// Goods leave once the money for them is taken: `captured` is less than `total` so far.
+    ORDER_NOT_CAPTURED = 409 "order-not-captured" "The money for the order is not taken yet";
+
     /// What was asked for comes after the order is dispatched.
     ORDER_NOT_DISPATCHED = 409 "order-not-dispatched" "The order is not dispatched";
 

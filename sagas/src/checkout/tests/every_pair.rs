@@ -16,6 +16,7 @@ fn facts() -> Vec<Fact> {
         Fact::OrderCompleted,
         Fact::StockReserved,
         short(),
+        Fact::HoldFound,
         Fact::HoldLost,
         Fact::StockCommitted,
         Fact::StockReleased,

@@ -80,6 +80,9 @@ impl Worker {
 
     /// What an event tells the checkout, if anything.
     async fn fact(&self, saga: &Saga, recorded: &RecordedEvent) -> Result<Option<Fact>, Error> {
+        if recorded.stream.category() == "inventory" {
+            return Ok(Some(Fact::HoldFound));
+        }
         let unreadable = |source| Error::Unreadable { stream: recorded.stream.clone(), source };
         if recorded.stream.category() == "order" {
             let event = OrderEvent::decode(&recorded.name, recorded.version, &recorded.payload)

@@ -197,8 +197,7 @@ impl Performing<'_> {
             return Ok(captured.map(|refusal| Fact::CaptureFailed { code: code(&refusal).to_owned() }));
         };
         // Somebody else has captured a part, or is about to.
-        let (payment, _) =
-            self.worker.commands.payment.load(&self.order_id().to_string()).await?;
+        let (payment, _) = self.worker.commands.payment.load(&self.order_id().to_string()).await?;
         let Some(account) = payment.account() else { return Ok(None) };
         if account.captured().amount >= amount.amount {
             return Ok(Some(Fact::PaymentCaptured { in_all: account.captured() }));
@@ -254,15 +253,15 @@ impl Performing<'_> {
 
     async fn record_dispatch(&self) -> Result<Fact, Error> {
         let doing = "recording the dispatch";
-        match self.order(&Step::RecordDispatch, order::Command::RecordDispatch).await {
+        let context = self.context(&Step::RecordDispatch);
+        match self.worker.commands.record_dispatch(self.order_id(), context).await {
             Ok(_) => Ok(Fact::DispatchRecorded),
             Err(error) => ended_otherwise(doing, refusal(doing, error)?),
         }
     }
 
     async fn look_for_dispatch(&self) -> Result<Option<Fact>, Error> {
-        let (order, _) =
-            self.worker.commands.order.load(&self.order_id().to_string()).await?;
+        let (order, _) = self.worker.commands.order.load(&self.order_id().to_string()).await?;
         Ok(match order {
             order::Order::Dispatched { .. } | order::Order::Completed { .. } => Some(Fact::DispatchRecorded),
             order::Order::Cancelled { .. } => Some(Fact::OrderCancelled),

@@ -109,7 +109,8 @@ fn order_command() -> impl Strategy<Value = order::Command> {
             .prop_map(|reason| Command::Reject { reason }),
         prop_oneof![Just(CancellationReason::Fraud), Just(CancellationReason::Operator)]
             .prop_map(|reason| Command::Cancel { reason }),
-        Just(Command::RecordDispatch),
+        prop_oneof![Just(None), Just(Some(gbp(1))), Just(Some(gbp(i64::MAX)))]
+            .prop_map(|captured| Command::RecordDispatch { captured }),
         Just(Command::Complete),
     ]
 }

@@ -6,7 +6,7 @@ use domain::{
     order::{Command, Order, Refusal},
 };
 use events::{
-    UnitPrice,
+    Currency, Money, UnitPrice,
     ids::{CustomerId, OrderId},
     order::{
         CancellationReason, Cancelled, Completed, Confirmed, DispatchRecorded, Line, OrderEvent, Origin,
@@ -71,6 +71,10 @@ fn cancelled(reason: CancellationReason) -> OrderEvent {
 
 fn dispatch_recorded() -> OrderEvent {
     OrderEvent::DispatchRecorded(DispatchRecorded { order_id: order_id() })
+}
+
+fn dispatch() -> Command {
+    Command::RecordDispatch { captured: Some(gbp(740)) }
 }
 
 fn completed() -> OrderEvent {
@@ -158,7 +162,7 @@ fn an_order_comes_to_something() {
 
 #[test]
 fn nothing_is_done_to_an_order_that_was_never_placed() {
-    for command in [Command::Confirm, reject(), cancel(), Command::RecordDispatch, Command::Complete] {
+    for command in [Command::Confirm, reject(), cancel(), dispatch(), Command::Complete] {
         given::<Order>([]).when(command).then_refused(&Refusal::NotPlaced);
     }
 }
@@ -198,7 +202,7 @@ fn nothing_happens_to_a_rejected_order() {
     let refusal = Refusal::AlreadyRejected { reason: RejectionReason::DeadlinePassed };
     given::<Order>(was_rejected()).when(reject()).then_nothing();
     let another = Command::Reject { reason: RejectionReason::PaymentDiffers };
-    for command in [Command::Confirm, another, cancel(), Command::RecordDispatch, Command::Complete] {
+    for command in [Command::Confirm, another, cancel(), dispatch(), Command::Complete] {
         given::<Order>(was_rejected()).when(command).then_refused(&refusal);
     }
 }
@@ -208,17 +212,27 @@ fn nothing_happens_to_a_cancelled_order() {
     let refusal = Refusal::AlreadyCancelled { reason: CancellationReason::CustomerRequest };
     given::<Order>(was_cancelled()).when(cancel()).then_nothing();
     let another = Command::Cancel { reason: CancellationReason::Fraud };
-    for command in [Command::Confirm, reject(), another, Command::RecordDispatch, Command::Complete] {
+    for command in [Command::Confirm, reject(), another, dispatch(), Command::Complete] {
         given::<Order>(was_cancelled()).when(command).then_refused(&refusal);
     }
 }
 
 #[test]
 fn dispatch_comes_after_confirmation_and_once() {
-    given::<Order>([placed()]).when(Command::RecordDispatch).then_refused(&Refusal::NotConfirmed);
-    given::<Order>(history_until(&confirmed())).when(Command::RecordDispatch).then([dispatch_recorded()]);
+    given::<Order>([placed()]).when(dispatch()).then_refused(&Refusal::NotConfirmed);
+    given::<Order>(history_until(&confirmed())).when(dispatch()).then([dispatch_recorded()]);
     for last in [dispatch_recorded(), completed()] {
-        given::<Order>(history_until(&last)).when(Command::RecordDispatch).then_nothing();
+        given::<Order>(history_until(&last)).when(dispatch()).then_nothing();
+    }
+}
+
+#[test]
+fn goods_leave_once_the_whole_total_is_captured() {
+    let euros = Money::new(740, Currency::EUR);
+    for captured in [None, Some(gbp(0)), Some(gbp(739)), Some(euros)] {
+        given::<Order>(history_until(&confirmed()))
+            .when(Command::RecordDispatch { captured })
+            .then_refused(&Refusal::NotCaptured { captured, total: gbp(740) });
     }
 }
 

@@ -1,22 +1,25 @@
 //! Orders after the checkout. What the checkout saga would do in between is sent to the handlers here.
 
 use chrono::DateTime;
-use domain::order::Command;
-use events::{Actor, order::RejectionReason};
+use domain::{order::Command, payment};
+use events::{
+    Actor, Currency, Money,
+    ids::{CaptureId, OrderId, PaymentId},
+    order::RejectionReason,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use write_side::CommandContext;
 
-use super::{Answer, Shop, checkout, line};
+use super::{Answer, Shop, checkout, gbp, line};
 
 async fn placed(shop: &Shop, key: &str) -> String {
     let accepted = shop.post("/checkouts", key, &checkout(&[line("MUG", 1)])).await;
     accepted.body["order_id"].as_str().unwrap().to_owned()
 }
 
-async fn by_the_saga(shop: &Shop, id: &str, command: Command) {
-    let id: Uuid = id.parse().unwrap();
-    let context = CommandContext {
+fn by_the_coordinator(id: Uuid, command: &impl std::fmt::Debug) -> CommandContext {
+    CommandContext {
         command_id: Uuid::new_v5(&id, format!("{command:?}").as_bytes()),
         correlation_id: id,
         causation_id: id,
@@ -25,8 +28,27 @@ async fn by_the_saga(shop: &Shop, id: &str, command: Command) {
         request_digest: None,
         traceparent: None,
         expected_revision: None,
-    };
-    shop.commands.order.handle(&id.to_string(), command, context).await.unwrap();
+    }
+}
+
+async fn by_the_saga(shop: &Shop, id: &str, command: Command) {
+    let context = by_the_coordinator(id.parse().unwrap(), &command);
+    shop.commands.order.handle(id, command, context).await.unwrap();
+}
+
+async fn take_the_money(shop: &Shop, id: &str, pence: i64) {
+    let order: Uuid = id.parse().unwrap();
+    let (amount, capture_id) = (Money::new(pence, Currency::GBP), CaptureId(order));
+    let (payment_id, order_id, method) = (PaymentId(order), OrderId(order), "tok_approve".to_owned());
+    for command in [
+        payment::Command::Request { payment_id, order_id, amount, method },
+        payment::Command::RecordAuthorized { amount, provider_reference: "p-1".to_owned() },
+        payment::Command::Capture { capture_id, amount },
+        payment::Command::RecordCaptured { capture_id, amount },
+    ] {
+        let context = by_the_coordinator(order, &command);
+        shop.commands.payment.handle(id, command, context).await.unwrap();
+    }
 }
 
 async fn dispatch(shop: &Shop, id: &str, key: &str) -> Answer {
@@ -44,10 +66,14 @@ async fn a_confirmed_order_is_dispatched_and_then_no_longer_cancelled() {
 
     let too_early = dispatch(&shop, &id, "early").await;
     by_the_saga(&shop, &id, Command::Confirm).await;
+    let unpaid = dispatch(&shop, &id, "in time").await;
+    take_the_money(&shop, &id, 500).await;
     let dispatched = dispatch(&shop, &id, "in time").await;
     let too_late = cancel(&shop, &id, "late").await;
 
     assert_eq!((too_early.status.as_u16(), too_early.problem()), (409, "order-not-confirmed"));
+    assert_eq!((unpaid.status.as_u16(), unpaid.problem()), (409, "order-not-captured"));
+    assert_eq!((&unpaid.body["captured"], &unpaid.body["total"]), (&Value::Null, &gbp(500)));
     assert_eq!((dispatched.status.as_u16(), dispatched.header("etag")), (200, "\"2\""));
     assert_eq!((too_late.status.as_u16(), too_late.problem()), (409, "order-dispatched"));
 }
