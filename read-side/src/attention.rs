@@ -12,11 +12,13 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    answer,
+    answer::{self, Page},
     asked::{Asked, one_of},
-    cursor::{Key, Window},
+    cursor::KeyOf,
+    documented::{Freshness, ListRefused, Paging},
+    listing::{Listing, Sort},
     models::ReadModels,
-    refusal,
+    resource::Shown,
 };
 
 /// What a person has to look at.
@@ -80,44 +82,39 @@ pub(crate) struct ParkedStream {
     parked_at: DateTime<Utc>,
 }
 
-const SORT: &str = "raised";
+impl Shown for Item {
+    type Row = AttentionRow;
+    const PROJECTION: &'static str = "attention";
+    const TABLE: &'static str = "attention";
+    const COLUMNS: &'static str = AttentionRow::COLUMNS;
+}
+
+static OLDEST_FIRST: Sort<AttentionRow> =
+    Sort { name: "raised", columns: &["raised_position"], key: KeyOf::Position(|row| row.raised_position) };
 
 /// What a person has to look at, the oldest first.
 #[utoipa::path(get, path = "/attention", tag = "attention",
     params(
         ("state" = Option<String>, Query, description = "`open` (when absent) or `resolved`"),
-        ("limit" = Option<u16>, Query, description = "1 to 200; 50 when absent"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-        ("Counterfoil-At-Least" = Option<u64>, Header, description = "the position to reflect at least"),
-        ("Prefer" = Option<String>, Header, description = "`wait=<seconds>`: wait for that position"),
+        Paging, Freshness,
     ),
     responses(
         (status = 200, body = Attention, headers(("Counterfoil-Position" = u64, description = "the position reflected"))),
-        (status = 400, body = Problem, description = "every fault of the request"),
-        (status = 503, body = Problem, description = "not fresh enough, or unavailable"),
+        ListRefused,
     ))]
 pub(crate) async fn list(State(models): State<ReadModels>, mut asked: Asked) -> Result<Response, Problem> {
     let resolved = asked.parameter("state", one_of(&["open", "resolved"])) == Some("resolved");
-    let window = Window::of(&mut asked, SORT);
+    let state = if resolved { "resolved_at is not null" } else { "resolved_at is null" };
+    let matters = Listing::<Item>::new(&OLDEST_FIRST, &mut asked).only(state);
     let conditions = asked.finish()?;
-    let mut query = QueryBuilder::new("select ");
-    query.push(AttentionRow::COLUMNS).push(" from read.attention where resolved_at is ");
-    query.push(if resolved { "not null" } else { "null" });
-    if let Some(Key::Number(position, _)) = &window.after {
-        query.push(" and raised_position > ").push_bind(position);
-    }
-    query.push(" order by raised_position limit ").push_bind(window.limit + 1);
-    let mut snapshot = models.snapshot("attention", &conditions).await?;
-    let mut rows: Vec<AttentionRow> =
-        query.build_query_as().fetch_all(&mut *snapshot.tx).await.map_err(refusal::failed)?;
-    let parked_streams: Vec<ParkedStream> = sqlx::query_as(
-        "select projection, stream, position, event_name, held, parked_at from read.parked_streams
-         order by position, projection limit 200",
-    )
-    .fetch_all(&mut *snapshot.tx)
-    .await
-    .map_err(refusal::failed)?;
-    let next_cursor = window.close(&mut rows, SORT, |row| Key::Number(row.raised_position, Uuid::nil()));
-    let body = Attention { items: rows.into_iter().map(Item::from).collect(), next_cursor, parked_streams };
+    let mut snapshot = models.snapshot(Item::PROJECTION, &conditions).await?;
+    let Page { items, next_cursor } = matters.page(&mut snapshot).await?;
+    let parked_streams = snapshot
+        .rows(QueryBuilder::new(
+            "select projection, stream, position, event_name, held, parked_at from read.parked_streams
+             order by position, projection limit 200",
+        ))
+        .await?;
+    let body = Attention { items, next_cursor, parked_streams };
     Ok(answer::rows(&conditions, snapshot.position, &body))
 }

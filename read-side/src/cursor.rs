@@ -1,15 +1,10 @@
 //! Cursors: where a list was left, as opaque text. A cursor holds the sort key and the id of the last
 //! row, so that the next page begins behind it however many rows have come in since.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
+use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
-
-use crate::asked::{Asked, Unfit};
-
-/// The most rows on a page, and how many there are when nobody says.
-const LIMIT_MAX: i64 = 200;
-const LIMIT_DEFAULT: i64 = 50;
 
 /// The last row of a page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +17,7 @@ pub(crate) struct Cursor {
     pub(crate) key: Key,
 }
 
-/// A place in an order: unique, because it ends with the row's id.
+/// A place in an order: unique, because it ends with the row's id where it is not an id itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Key {
@@ -30,8 +25,23 @@ pub(crate) enum Key {
     Number(i64, Uuid),
     /// A time, and an id among equals.
     Time(DateTime<Utc>, Uuid),
-    /// A name that is unique.
+    /// A position, which only one row has.
+    Position(i64),
+    /// A name, which only one row has.
     Name(String),
+}
+
+/// How the key of a row is made, which is also what kind of key it is.
+#[derive(Debug)]
+pub(crate) enum KeyOf<R> {
+    /// Of a number and the id.
+    Number(fn(&R) -> (i64, Uuid)),
+    /// Of a time and the id.
+    Time(fn(&R) -> (DateTime<Utc>, Uuid)),
+    /// Of the position.
+    Position(fn(&R) -> i64),
+    /// Of the name.
+    Name(fn(&R) -> String),
 }
 
 impl Cursor {
@@ -40,59 +50,49 @@ impl Cursor {
         hex::encode(serde_json::to_vec(self).unwrap_or_default())
     }
 
-    fn decode(text: &str) -> Option<Self> {
+    /// What a client gives back, if it ever was a cursor.
+    pub(crate) fn decode(text: &str) -> Option<Self> {
         serde_json::from_slice(&hex::decode(text).ok()?).ok()
     }
 }
 
-/// Which part of a list is asked for.
-#[derive(Debug, Clone)]
-pub(crate) struct Window {
-    /// How many rows.
-    pub(crate) limit: i64,
-    /// Behind which row.
-    pub(crate) after: Option<Key>,
+impl Key {
+    /// Gives its values to a query.
+    pub(crate) fn bind(&self, query: &mut QueryBuilder<Postgres>) {
+        match self {
+            Self::Number(number, id) => query.push_bind(*number).push(", ").push_bind(*id),
+            Self::Time(time, id) => query.push_bind(*time).push(", ").push_bind(*id),
+            Self::Position(position) => query.push_bind(*position),
+            Self::Name(name) => query.push_bind(name.clone()),
+        };
+    }
 }
 
-impl Window {
-    /// Reads the parameters `limit` and `cursor` of a list in the order `sort`.
-    pub(crate) fn of(asked: &mut Asked, sort: &str) -> Self {
-        let limit = asked.parameter("limit", |text| {
-            text.parse()
-                .ok()
-                .filter(|limit| (1..=LIMIT_MAX).contains(limit))
-                .ok_or_else(|| Unfit::new(format_args!("must be a number from 1 to {LIMIT_MAX}")))
-        });
-        let after = asked.parameter("cursor", |text| {
-            let cursor = Cursor::decode(text).ok_or_else(|| Unfit::new("is not a cursor of this list"))?;
-            if cursor.sort != sort || !fits(&cursor) {
-                return Err(Unfit::new("is a cursor of a list in another order"));
+impl<R> KeyOf<R> {
+    /// The key of a row.
+    pub(crate) fn of(&self, row: &R) -> Key {
+        match self {
+            Self::Number(key) => {
+                let (number, id) = key(row);
+                Key::Number(number, id)
             }
-            Ok(cursor.key)
-        });
-        Self { limit: limit.unwrap_or(LIMIT_DEFAULT), after }
+            Self::Time(key) => {
+                let (time, id) = key(row);
+                Key::Time(time, id)
+            }
+            Self::Position(key) => Key::Position(key(row)),
+            Self::Name(key) => Key::Name(key(row)),
+        }
     }
 
-    /// Cuts off the row that was read in excess, and makes the cursor behind the last one that stays.
-    pub(crate) fn close<R>(&self, rows: &mut Vec<R>, sort: &str, key: impl Fn(&R) -> Key) -> Option<String> {
-        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        if rows.len() <= limit {
-            return None;
+    /// Whether a key that a client gave is of this kind, and within what the database can compare.
+    pub(crate) fn fits(&self, key: &Key) -> bool {
+        match (self, key) {
+            (Self::Number(_), Key::Number(..)) | (Self::Position(_), Key::Position(_)) => true,
+            (Self::Time(_), Key::Time(time, _)) => (0..=9999).contains(&time.year()),
+            (Self::Name(_), Key::Name(name)) => !name.contains('\0'),
+            (Self::Number(_) | Self::Time(_) | Self::Position(_) | Self::Name(_), _) => false,
         }
-        rows.truncate(limit);
-        rows.last().map(|last| Cursor { sort: sort.to_owned(), key: key(last) }.encode())
-    }
-}
-
-/// Whether the key is of the kind that the order has, and within what the database can compare.
-fn fits(cursor: &Cursor) -> bool {
-    match (cursor.sort.trim_start_matches('-'), &cursor.key) {
-        ("total" | "raised", Key::Number(..)) => true,
-        ("placed_at" | "requested_at", Key::Time(time, _)) => {
-            (0..=9999).contains(&chrono::Datelike::year(time))
-        }
-        ("sku", Key::Name(name)) => !name.contains('\0'),
-        _ => false,
     }
 }
 
@@ -106,6 +106,7 @@ mod tests {
         for key in [
             Key::Number(-5, Uuid::from_u128(1)),
             Key::Time(DateTime::from_timestamp_micros(1_700_000_000_123_456).unwrap(), Uuid::from_u128(2)),
+            Key::Position(4711),
             Key::Name("mug".to_owned()),
         ] {
             let cursor = Cursor { sort: "-placed_at".to_owned(), key };
@@ -118,5 +119,16 @@ mod tests {
         for text in ["", "zz", "00", "7b7d", &hex::encode("{\"s\":\"sku\"}")] {
             assert_eq!(Cursor::decode(text), None);
         }
+    }
+
+    #[test]
+    fn a_key_fits_only_its_own_kind_and_what_the_database_can_compare() {
+        let by_time: KeyOf<()> = KeyOf::Time(|()| (DateTime::UNIX_EPOCH, Uuid::nil()));
+        assert!(by_time.fits(&by_time.of(&())));
+        assert!(!by_time.fits(&Key::Time(DateTime::<Utc>::MAX_UTC, Uuid::nil())));
+        assert!(!by_time.fits(&Key::Number(1, Uuid::nil())));
+        let by_name: KeyOf<()> = KeyOf::Name(|()| "mug".to_owned());
+        assert!(by_name.fits(&by_name.of(&())));
+        assert!(!by_name.fits(&Key::Name("\0".to_owned())));
     }
 }

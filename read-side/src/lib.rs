@@ -7,6 +7,8 @@ mod answer;
 mod asked;
 mod attention;
 mod cursor;
+mod documented;
+mod listing;
 mod live;
 mod models;
 mod money;
@@ -14,6 +16,7 @@ mod orders;
 mod payments;
 mod products;
 mod refusal;
+mod resource;
 mod sales;
 mod stock;
 

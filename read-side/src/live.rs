@@ -24,6 +24,7 @@ use uuid::Uuid;
 use crate::{
     answer,
     asked::{Asked, Conditions, Unfit},
+    documented::Freshness,
     models::ReadModels,
     refusal,
 };
@@ -46,8 +47,7 @@ const RETRY: Duration = Duration::from_secs(1);
         ("id" = Uuid, Path, description = "the order"),
         ("after" = Option<u64>, Query, description = "only what is behind this position; `Last-Event-ID` goes first"),
         ("Last-Event-ID" = Option<u64>, Header, description = "the id of the last event that was received"),
-        ("Counterfoil-At-Least" = Option<u64>, Header, description = "the position to reflect at least"),
-        ("Prefer" = Option<String>, Header, description = "`wait=<seconds>`: wait for that position"),
+        Freshness,
     ),
     responses(
         (status = 200, content_type = "text/event-stream", body = String, description = "`id` is the position, `event` the event's name, `data` JSON with `position`, `order_id`, `name`, `status`, `data` and `occurred_at`"),
@@ -81,8 +81,7 @@ pub(crate) async fn of_order(
     params(
         ("after" = Option<u64>, Query, description = "everything behind this position; `Last-Event-ID` goes first; from now on when both are absent"),
         ("Last-Event-ID" = Option<u64>, Header, description = "the id of the last event that was received"),
-        ("Counterfoil-At-Least" = Option<u64>, Header, description = "the position to reflect at least"),
-        ("Prefer" = Option<String>, Header, description = "`wait=<seconds>`: wait for that position"),
+        Freshness,
     ),
     responses(
         (status = 200, content_type = "text/event-stream", body = String, description = "as for one order"),
@@ -167,7 +166,7 @@ impl Follower {
             query.push(" and order_id = ").push_bind(order);
         }
         query.push(" order by position limit ").push_bind(PAGE);
-        let rows = query.build_query_as().fetch_all(&mut *snapshot.tx).await.map_err(refusal::failed)?;
+        let rows = snapshot.rows(query).await?;
         Ok((rows, snapshot.position))
     }
 }

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use platform::problem::Problem;
 use projections::{Position, Positions, WaitError};
 use sqlx::{
-    AssertSqlSafe, PgPool, Postgres, Transaction,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    AssertSqlSafe, FromRow, PgPool, Postgres, QueryBuilder, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions, PgRow},
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -106,4 +106,14 @@ impl ReadModels {
 pub(crate) struct Snapshot {
     pub(crate) tx: Transaction<'static, Postgres>,
     pub(crate) position: Position,
+}
+
+impl Snapshot {
+    /// What a query finds.
+    pub(crate) async fn rows<R>(&mut self, mut query: QueryBuilder<Postgres>) -> Result<Vec<R>, Problem>
+    where
+        R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        query.build_query_as().fetch_all(&mut *self.tx).await.map_err(refusal::failed)
+    }
 }

@@ -9,17 +9,19 @@ use platform::problem::Problem;
 use projections::orders::{OrderLineRow, OrderRow};
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::{Postgres, QueryBuilder};
-use utoipa::ToSchema;
+use sqlx::QueryBuilder;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::{
     answer::{self, Page},
     asked::{Asked, id, moment, one_of},
-    cursor::{Key, Window},
+    cursor::KeyOf,
+    documented::{Cached, Freshness, ListRefused, NotShown, Paging},
+    listing::{Listing, Sort},
     models::ReadModels,
     money::{Money, UnitPrice},
-    refusal,
+    resource::{self, Resource, Shown},
 };
 
 /// An order, as lists show it.
@@ -113,128 +115,85 @@ impl Line {
 }
 
 const STATUSES: &[&str] = &["placed", "confirmed", "rejected", "cancelled", "dispatched", "completed"];
-const SORTS: &[&str] = &["-placed_at", "placed_at", "-total", "total"];
+const BY_TIME: KeyOf<OrderRow> = KeyOf::Time(|row| (row.placed_at, row.order_id));
+const BY_TOTAL: KeyOf<OrderRow> = KeyOf::Number(|row| (row.total, row.order_id));
 
-/// Which orders a list is of, and in which order.
-struct Listing {
-    status: Option<&'static str>,
-    customer_id: Option<Uuid>,
-    placed_from: Option<DateTime<Utc>>,
-    placed_to: Option<DateTime<Utc>>,
-    sort: &'static str,
-    window: Window,
+static SORTS: [Sort<OrderRow>; 4] = [
+    Sort { name: "-placed_at", columns: &["placed_at", "order_id"], key: BY_TIME },
+    Sort { name: "placed_at", columns: &["placed_at", "order_id"], key: BY_TIME },
+    Sort { name: "-total", columns: &["total", "order_id"], key: BY_TOTAL },
+    Sort { name: "total", columns: &["total", "order_id"], key: BY_TOTAL },
+];
+
+impl Shown for Order {
+    type Row = OrderRow;
+    const PROJECTION: &'static str = "orders";
+    const TABLE: &'static str = "orders";
+    const COLUMNS: &'static str = OrderRow::COLUMNS;
 }
 
-impl Listing {
-    /// Reads the parameters of a list.
-    fn of(asked: &mut Asked) -> Self {
-        let sort = asked.parameter("sort", one_of(SORTS)).unwrap_or(SORTS[0]);
-        let listing = Self {
-            status: asked.parameter("status", one_of(STATUSES)),
-            customer_id: None,
-            placed_from: asked.parameter("placed_from", moment),
-            placed_to: asked.parameter("placed_to", moment),
-            sort,
-            window: Window::of(asked, sort),
-        };
-        if listing.placed_from.zip(listing.placed_to).is_some_and(|(from, to)| from > to) {
-            asked.refuse("placed_to", "is before placed_from");
-        }
-        listing
-    }
+impl Resource for Order {
+    const NAME: &'static str = "order";
+    const ID: &'static str = "order_id";
 
-    fn query(&self) -> QueryBuilder<Postgres> {
-        let mut query = QueryBuilder::new("select ");
-        query.push(OrderRow::COLUMNS).push(" from read.orders where true");
-        if let Some(status) = self.status {
-            query.push(" and status = ").push_bind(status);
+    fn tag(row: &OrderRow) -> String {
+        match row.payment_revision {
+            Some(payment) => format!("{}-{payment}", row.revision),
+            None => row.revision.to_string(),
         }
-        if let Some(customer) = self.customer_id {
-            query.push(" and customer_id = ").push_bind(customer);
-        }
-        if let Some(from) = self.placed_from {
-            query.push(" and placed_at >= ").push_bind(from);
-        }
-        if let Some(to) = self.placed_to {
-            query.push(" and placed_at < ").push_bind(to);
-        }
-        let (column, direction, behind) = match self.sort.strip_prefix('-') {
-            Some(column) => (column, "desc", "<"),
-            None => (self.sort, "asc", ">"),
-        };
-        if let Some(after) = &self.window.after {
-            query.push(format_args!(" and ({column}, order_id) {behind} ("));
-            match after {
-                Key::Time(time, id) => query.push_bind(*time).push(", ").push_bind(*id),
-                Key::Number(number, id) => query.push_bind(*number).push(", ").push_bind(*id),
-                Key::Name(name) => query.push_bind(name.clone()),
-            };
-            query.push(")");
-        }
-        query.push(format_args!(" order by {column} {direction}, order_id {direction} limit "));
-        query.push_bind(self.window.limit + 1);
-        query
     }
+}
 
-    fn key(&self, row: &OrderRow) -> Key {
-        match self.sort.trim_start_matches('-') {
-            "total" => Key::Number(row.total, row.order_id),
-            _ => Key::Time(row.placed_at, row.order_id),
-        }
-    }
+/// What any list of orders can be narrowed down to.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "the parameters are read by `listing`, which gathers all faults")]
+struct Narrowed {
+    /// only orders of this status
+    status: Option<String>,
+    /// a time or day: placed then or later
+    placed_from: Option<String>,
+    /// a time or day: placed before
+    placed_to: Option<String>,
+    /// `-placed_at` (when absent), `placed_at`, `-total` or `total`
+    sort: Option<String>,
+}
 
-    async fn answer(&self, models: &ReadModels, asked: Asked) -> Result<Response, Problem> {
-        let conditions = asked.finish()?;
-        let mut snapshot = models.snapshot("orders", &conditions).await?;
-        let mut rows: Vec<OrderRow> =
-            self.query().build_query_as().fetch_all(&mut *snapshot.tx).await.map_err(refusal::failed)?;
-        let next_cursor = self.window.close(&mut rows, self.sort, |row| self.key(row));
-        let page = Page { items: rows.into_iter().map(Order::from).collect(), next_cursor };
-        Ok(answer::rows(&conditions, snapshot.position, &page))
+/// The orders that the parameters ask for.
+fn listing(asked: &mut Asked) -> Listing<Order> {
+    let listing = Listing::in_one_of(&SORTS, asked);
+    let status = asked.parameter("status", one_of(STATUSES));
+    let (from, to) = (asked.parameter("placed_from", moment), asked.parameter("placed_to", moment));
+    if from.zip(to).is_some_and(|(from, to)| from > to) {
+        asked.refuse("placed_to", "is before placed_from");
     }
+    listing.only_if("status =", status).only_if("placed_at >=", from).only_if("placed_at <", to)
 }
 
 /// Orders.
 #[utoipa::path(get, path = "/orders", tag = "orders",
     params(
-        ("status" = Option<String>, Query, description = "only orders of this status"),
         ("customer_id" = Option<Uuid>, Query, description = "only orders of this customer"),
-        ("placed_from" = Option<String>, Query, description = "a time or day: placed then or later"),
-        ("placed_to" = Option<String>, Query, description = "a time or day: placed before"),
-        ("sort" = Option<String>, Query, description = "`-placed_at` (when absent), `placed_at`, `-total` or `total`"),
-        ("limit" = Option<u16>, Query, description = "1 to 200; 50 when absent"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-        ("Counterfoil-At-Least" = Option<u64>, Header, description = "the position to reflect at least"),
-        ("Prefer" = Option<String>, Header, description = "`wait=<seconds>`: wait for that position"),
+        Narrowed, Paging, Freshness,
     ),
     responses(
         (status = 200, body = Page<Order>, headers(("Counterfoil-Position" = u64, description = "the position reflected"))),
-        (status = 400, body = Problem, description = "every fault of the request"),
-        (status = 503, body = Problem, description = "not fresh enough, or unavailable"),
+        ListRefused,
     ))]
 pub(crate) async fn list(State(models): State<ReadModels>, mut asked: Asked) -> Result<Response, Problem> {
-    let mut listing = Listing::of(&mut asked);
-    listing.customer_id = asked.parameter("customer_id", id);
-    listing.answer(&models, asked).await
+    let customer = asked.parameter("customer_id", id);
+    listing(&mut asked).only_if("customer_id =", customer).answer(&models, asked).await
 }
 
 /// The orders of one customer.
 #[utoipa::path(get, path = "/customers/{id}/orders", tag = "orders",
     params(
         ("id" = Uuid, Path, description = "the customer"),
-        ("status" = Option<String>, Query, description = "only orders of this status"),
-        ("placed_from" = Option<String>, Query, description = "a time or day: placed then or later"),
-        ("placed_to" = Option<String>, Query, description = "a time or day: placed before"),
-        ("sort" = Option<String>, Query, description = "`-placed_at` (when absent), `placed_at`, `-total` or `total`"),
-        ("limit" = Option<u16>, Query, description = "1 to 200; 50 when absent"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-        ("Counterfoil-At-Least" = Option<u64>, Header, description = "the position to reflect at least"),
-        ("Prefer" = Option<String>, Header, description = "`wait=<seconds>`: wait for that position"),
+        Narrowed, Paging, Freshness,
     ),
     responses(
         (status = 200, body = Page<Order>, headers(("Counterfoil-Position" = u64, description = "the position reflected"))),
-        (status = 400, body = Problem, description = "every fault of the request"),
-        (status = 503, body = Problem, description = "not fresh enough, or unavailable"),
+        ListRefused,
     ))]
 pub(crate) async fn of_customer(
     State(models): State<ReadModels>,
@@ -242,9 +201,7 @@ pub(crate) async fn of_customer(
     mut asked: Asked,
 ) -> Result<Response, Problem> {
     let Path(customer) = customer?;
-    let mut listing = Listing::of(&mut asked);
-    listing.customer_id = Some(customer);
-    listing.answer(&models, asked).await
+    listing(&mut asked).only_if("customer_id =", Some(customer)).answer(&models, asked).await
 }
 
 /// One order with its lines.
@@ -254,17 +211,14 @@ pub(crate) async fn of_customer(
 #[utoipa::path(get, path = "/orders/{id}", tag = "orders",
     params(
         ("id" = Uuid, Path, description = "the order"),
-        ("If-None-Match" = Option<String>, Header, description = "the `ETag` of an earlier answer"),
-        ("Counterfoil-At-Least" = Option<u64>, Header, description = "the position to reflect at least"),
-        ("Prefer" = Option<String>, Header, description = "`wait=<seconds>`: wait for that position"),
+        Cached, Freshness,
     ),
     responses(
         (status = 200, body = OrderWithLines, headers(
             ("Counterfoil-Position" = u64, description = "the position reflected"),
             ("ETag" = String, description = "the revisions of the order and its payment"))),
-        (status = 304, description = "it is what the client has"),
         (status = 404, body = Problem, description = "there is no such order"),
-        (status = 503, body = Problem, description = "not fresh enough, or unavailable"),
+        NotShown,
     ))]
 pub(crate) async fn one(
     State(models): State<ReadModels>,
@@ -274,20 +228,12 @@ pub(crate) async fn one(
     let Path(id) = id?;
     let conditions = asked.finish()?;
     let mut snapshot = models.snapshot("orders", &conditions).await?;
-    let mut query = QueryBuilder::new("select ");
-    query.push(OrderRow::COLUMNS).push(" from read.orders where order_id = ").push_bind(id);
-    let row: Option<OrderRow> =
-        query.build_query_as().fetch_optional(&mut *snapshot.tx).await.map_err(refusal::failed)?;
-    let row = row.ok_or_else(|| refusal::not_found("order"))?;
+    let row = resource::row::<Order>(&mut snapshot, id).await?;
     let mut query = QueryBuilder::new("select ");
     query.push(OrderLineRow::COLUMNS).push(" from read.order_lines where order_id = ").push_bind(id);
     query.push(" order by line");
-    let lines: Vec<OrderLineRow> =
-        query.build_query_as().fetch_all(&mut *snapshot.tx).await.map_err(refusal::failed)?;
-    let tag = match row.payment_revision {
-        Some(payment) => format!("{}-{payment}", row.revision),
-        None => row.revision.to_string(),
-    };
+    let lines: Vec<OrderLineRow> = snapshot.rows(query).await?;
+    let tag = Order::tag(&row);
     let lines = lines.into_iter().map(|line| Line::new(line, &row.currency)).collect();
     let body = OrderWithLines { order: Order::from(row), lines };
     Ok(answer::resource(&conditions, snapshot.position, &tag, &body))

@@ -8,17 +8,18 @@ use chrono::{DateTime, Utc};
 use platform::problem::Problem;
 use projections::payments::PaymentRow;
 use serde::Serialize;
-use sqlx::QueryBuilder;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    answer::{self, Page},
+    answer::Page,
     asked::{Asked, one_of},
-    cursor::{Key, Window},
+    cursor::KeyOf,
+    documented::{Cached, Freshness, ListRefused, NotShown, Paging},
+    listing::{Listing, Sort},
     models::ReadModels,
     money::Money,
-    refusal,
+    resource::{self, Resource, Shown},
 };
 
 /// A payment: what was asked for, held, taken and given back.
@@ -65,7 +66,27 @@ impl From<PaymentRow> for Payment {
     }
 }
 
-const SORT: &str = "-requested_at";
+impl Shown for Payment {
+    type Row = PaymentRow;
+    const PROJECTION: &'static str = "payments";
+    const TABLE: &'static str = "payments";
+    const COLUMNS: &'static str = PaymentRow::COLUMNS;
+}
+
+impl Resource for Payment {
+    const NAME: &'static str = "payment";
+    const ID: &'static str = "payment_id";
+
+    fn tag(row: &PaymentRow) -> String {
+        row.revision.to_string()
+    }
+}
+
+static NEWEST_FIRST: Sort<PaymentRow> = Sort {
+    name: "-requested_at",
+    columns: &["requested_at", "payment_id"],
+    key: KeyOf::Time(|row| (row.requested_at, row.payment_id)),
+};
 
 const STATUSES: &[&str] = &[
     "requested",
@@ -84,52 +105,32 @@ const STATUSES: &[&str] = &[
 #[utoipa::path(get, path = "/payments", tag = "payments",
     params(
         ("status" = Option<String>, Query, description = "only payments of this status"),
-        ("limit" = Option<u16>, Query, description = "1 to 200; 50 when absent"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-        ("Counterfoil-At-Least" = Option<u64>, Header, description = "the position to reflect at least"),
-        ("Prefer" = Option<String>, Header, description = "`wait=<seconds>`: wait for that position"),
+        Paging, Freshness,
     ),
     responses(
         (status = 200, body = Page<Payment>, headers(("Counterfoil-Position" = u64, description = "the position reflected"))),
-        (status = 400, body = Problem, description = "every fault of the request"),
-        (status = 503, body = Problem, description = "not fresh enough, or unavailable"),
+        ListRefused,
     ))]
 pub(crate) async fn list(State(models): State<ReadModels>, mut asked: Asked) -> Result<Response, Problem> {
     let status = asked.parameter("status", one_of(STATUSES));
-    let window = Window::of(&mut asked, SORT);
-    let conditions = asked.finish()?;
-    let mut query = QueryBuilder::new("select ");
-    query.push(PaymentRow::COLUMNS).push(" from read.payments where true");
-    if let Some(status) = status {
-        query.push(" and status = ").push_bind(status);
-    }
-    if let Some(Key::Time(time, id)) = &window.after {
-        query.push(" and (requested_at, payment_id) < (").push_bind(time).push(", ").push_bind(id).push(")");
-    }
-    query.push(" order by requested_at desc, payment_id desc limit ").push_bind(window.limit + 1);
-    let mut snapshot = models.snapshot("payments", &conditions).await?;
-    let mut rows: Vec<PaymentRow> =
-        query.build_query_as().fetch_all(&mut *snapshot.tx).await.map_err(refusal::failed)?;
-    let next_cursor = window.close(&mut rows, SORT, |row| Key::Time(row.requested_at, row.payment_id));
-    let page = Page { items: rows.into_iter().map(Payment::from).collect(), next_cursor };
-    Ok(answer::rows(&conditions, snapshot.position, &page))
+    Listing::<Payment>::new(&NEWEST_FIRST, &mut asked)
+        .only_if("status =", status)
+        .answer(&models, asked)
+        .await
 }
 
 /// One payment. It has the id of its order.
 #[utoipa::path(get, path = "/payments/{id}", tag = "payments",
     params(
         ("id" = Uuid, Path, description = "the payment's id, which is the order's"),
-        ("If-None-Match" = Option<String>, Header, description = "the `ETag` of an earlier answer"),
-        ("Counterfoil-At-Least" = Option<u64>, Header, description = "the position to reflect at least"),
-        ("Prefer" = Option<String>, Header, description = "`wait=<seconds>`: wait for that position"),
+        Cached, Freshness,
     ),
     responses(
         (status = 200, body = Payment, headers(
             ("Counterfoil-Position" = u64, description = "the position reflected"),
             ("ETag" = String, description = "the revision of the payment"))),
-        (status = 304, description = "it is what the client has"),
         (status = 404, body = Problem, description = "there is no such payment"),
-        (status = 503, body = Problem, description = "not fresh enough, or unavailable"),
+        NotShown,
     ))]
 pub(crate) async fn one(
     State(models): State<ReadModels>,
@@ -137,13 +138,5 @@ pub(crate) async fn one(
     asked: Asked,
 ) -> Result<Response, Problem> {
     let Path(id) = id?;
-    let conditions = asked.finish()?;
-    let mut snapshot = models.snapshot("payments", &conditions).await?;
-    let mut query = QueryBuilder::new("select ");
-    query.push(PaymentRow::COLUMNS).push(" from read.payments where payment_id = ").push_bind(id);
-    let row: Option<PaymentRow> =
-        query.build_query_as().fetch_optional(&mut *snapshot.tx).await.map_err(refusal::failed)?;
-    let row = row.ok_or_else(|| refusal::not_found("payment"))?;
-    let tag = row.revision.to_string();
-    Ok(answer::resource(&conditions, snapshot.position, &tag, &Payment::from(row)))
+    resource::answer::<Payment>(&models, id, asked).await
 }

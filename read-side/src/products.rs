@@ -8,16 +8,18 @@ use chrono::{DateTime, Utc};
 use platform::problem::Problem;
 use projections::catalog::ProductRow;
 use serde::Serialize;
-use sqlx::QueryBuilder;
 use utoipa::ToSchema;
 
 use crate::{
-    answer::{self, Page},
+    answer::Page,
     asked::{Asked, one_of},
-    cursor::{Key, Window},
+    cursor::KeyOf,
+    documented::{Cached, Freshness, ListRefused, NotShown, Paging},
+    listing::{Listing, Sort},
     models::ReadModels,
     money::UnitPrice,
     refusal,
+    resource::{self, Resource, Shown},
 };
 
 /// A product.
@@ -51,58 +53,52 @@ impl From<ProductRow> for Product {
     }
 }
 
-const SORT: &str = "sku";
+impl Shown for Product {
+    type Row = ProductRow;
+    const PROJECTION: &'static str = "catalog";
+    const TABLE: &'static str = "products";
+    const COLUMNS: &'static str = ProductRow::COLUMNS;
+}
+
+impl Resource for Product {
+    const NAME: &'static str = "product";
+    const ID: &'static str = "sku";
+
+    fn tag(row: &ProductRow) -> String {
+        row.revision.to_string()
+    }
+}
+
+static BY_SKU: Sort<ProductRow> =
+    Sort { name: "sku", columns: &["sku"], key: KeyOf::Name(|row| row.sku.clone()) };
 
 /// Products, in the order of their SKUs.
 #[utoipa::path(get, path = "/products", tag = "catalog",
     params(
         ("status" = Option<String>, Query, description = "`listed` or `withdrawn`"),
-        ("limit" = Option<u16>, Query, description = "1 to 200; 50 when absent"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-        ("Counterfoil-At-Least" = Option<u64>, Header, description = "the position to reflect at least"),
-        ("Prefer" = Option<String>, Header, description = "`wait=<seconds>`: wait for that position"),
+        Paging, Freshness,
     ),
     responses(
         (status = 200, body = Page<Product>, headers(("Counterfoil-Position" = u64, description = "the position reflected"))),
-        (status = 400, body = Problem, description = "every fault of the request"),
-        (status = 503, body = Problem, description = "not fresh enough, or unavailable"),
+        ListRefused,
     ))]
 pub(crate) async fn list(State(models): State<ReadModels>, mut asked: Asked) -> Result<Response, Problem> {
     let status = asked.parameter("status", one_of(&["listed", "withdrawn"]));
-    let window = Window::of(&mut asked, SORT);
-    let conditions = asked.finish()?;
-    let mut query = QueryBuilder::new("select ");
-    query.push(ProductRow::COLUMNS).push(" from read.products where true");
-    if let Some(status) = status {
-        query.push(" and status = ").push_bind(status);
-    }
-    if let Some(Key::Name(sku)) = &window.after {
-        query.push(" and sku > ").push_bind(sku);
-    }
-    query.push(" order by sku limit ").push_bind(window.limit + 1);
-    let mut snapshot = models.snapshot("catalog", &conditions).await?;
-    let mut rows: Vec<ProductRow> =
-        query.build_query_as().fetch_all(&mut *snapshot.tx).await.map_err(refusal::failed)?;
-    let next_cursor = window.close(&mut rows, SORT, |row| Key::Name(row.sku.clone()));
-    let page = Page { items: rows.into_iter().map(Product::from).collect(), next_cursor };
-    Ok(answer::rows(&conditions, snapshot.position, &page))
+    Listing::<Product>::new(&BY_SKU, &mut asked).only_if("status =", status).answer(&models, asked).await
 }
 
 /// One product.
 #[utoipa::path(get, path = "/products/{sku}", tag = "catalog",
     params(
         ("sku" = String, Path, description = "what the shop calls it"),
-        ("If-None-Match" = Option<String>, Header, description = "the `ETag` of an earlier answer"),
-        ("Counterfoil-At-Least" = Option<u64>, Header, description = "the position to reflect at least"),
-        ("Prefer" = Option<String>, Header, description = "`wait=<seconds>`: wait for that position"),
+        Cached, Freshness,
     ),
     responses(
         (status = 200, body = Product, headers(
             ("Counterfoil-Position" = u64, description = "the position reflected"),
             ("ETag" = String, description = "the revision of the product"))),
-        (status = 304, description = "it is what the client has"),
         (status = 404, body = Problem, description = "there is no such product"),
-        (status = 503, body = Problem, description = "not fresh enough, or unavailable"),
+        NotShown,
     ))]
 pub(crate) async fn one(
     State(models): State<ReadModels>,
@@ -110,19 +106,11 @@ pub(crate) async fn one(
     asked: Asked,
 ) -> Result<Response, Problem> {
     let Path(sku) = sku?;
-    let conditions = asked.finish()?;
-    let mut snapshot = models.snapshot("catalog", &conditions).await?;
-    let mut query = QueryBuilder::new("select ");
-    query.push(ProductRow::COLUMNS).push(" from read.products where sku = ").push_bind(storable(&sku)?);
-    let row: Option<ProductRow> =
-        query.build_query_as().fetch_optional(&mut *snapshot.tx).await.map_err(refusal::failed)?;
-    let row = row.ok_or_else(|| refusal::not_found("product"))?;
-    let tag = row.revision.to_string();
-    Ok(answer::resource(&conditions, snapshot.position, &tag, &Product::from(row)))
+    resource::answer::<Product>(&models, storable(sku)?, asked).await
 }
 
 /// A SKU that could be in the database: text with a zero byte could not, and names nothing.
-pub(crate) fn storable(sku: &str) -> Result<&str, Problem> {
+pub(crate) fn storable(sku: String) -> Result<String, Problem> {
     if sku.contains('\0') {
         return Err(refusal::not_found("SKU"));
     }

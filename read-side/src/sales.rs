@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 use crate::{
     answer::{self, Page},
     asked::{Asked, day, one_of},
+    documented::{Freshness, ListRefused},
     models::ReadModels,
     money::Money,
-    refusal,
 };
 
 /// The sales of one period in one currency.
@@ -63,13 +63,11 @@ impl SalesOfPeriod {
         ("from" = Option<String>, Query, description = "the first day, such as 2026-03-01"),
         ("to" = Option<String>, Query, description = "the last day"),
         ("by" = Option<String>, Query, description = "`day` (when absent) or `month`"),
-        ("Counterfoil-At-Least" = Option<u64>, Header, description = "the position to reflect at least"),
-        ("Prefer" = Option<String>, Header, description = "`wait=<seconds>`: wait for that position"),
+        Freshness,
     ),
     responses(
         (status = 200, body = Page<SalesOfPeriod>, headers(("Counterfoil-Position" = u64, description = "the position reflected"))),
-        (status = 400, body = Problem, description = "every fault of the request"),
-        (status = 503, body = Problem, description = "not fresh enough, or unavailable"),
+        ListRefused,
     ))]
 pub(crate) async fn by_period(
     State(models): State<ReadModels>,
@@ -101,8 +99,7 @@ pub(crate) async fn by_period(
     }
     query.push(" group by 1, 2 order by 1, 2");
     let mut snapshot = models.snapshot("sales", &conditions).await?;
-    let rows: Vec<SalesRow> =
-        query.build_query_as().fetch_all(&mut *snapshot.tx).await.map_err(refusal::failed)?;
+    let rows: Vec<SalesRow> = snapshot.rows(query).await?;
     let items = rows.iter().map(|row| SalesOfPeriod::new(row, by_month)).collect();
     Ok(answer::rows(&conditions, snapshot.position, &Page { items, next_cursor: None }))
 }

@@ -1,0 +1,114 @@
+//! Lists: which rows of a table, in which order, and which page of them. A page is one row more than it
+//! shows, so that the answer knows whether there is another, and begins behind the key of a row, so that
+//! it stays right while rows come in.
+
+use axum::response::Response;
+use platform::problem::Problem;
+use sqlx::{Postgres, QueryBuilder};
+
+use crate::{
+    answer::{self, Page},
+    asked::{Asked, Unfit},
+    cursor::{Cursor, Key, KeyOf},
+    models::{ReadModels, Snapshot},
+    resource::{Shown, Value, select},
+};
+
+/// The most rows on a page, and how many there are when nobody says.
+const LIMIT_MAX: i64 = 200;
+const LIMIT_DEFAULT: i64 = 50;
+
+/// An order that a list can be in.
+#[derive(Debug)]
+pub(crate) struct Sort<R> {
+    /// What it is called; a hyphen in front says that it goes down.
+    pub(crate) name: &'static str,
+    /// The columns of the key.
+    pub(crate) columns: &'static [&'static str],
+    /// The key of a row.
+    pub(crate) key: KeyOf<R>,
+}
+
+/// A list that was asked for.
+pub(crate) struct Listing<T: Shown> {
+    query: QueryBuilder<Postgres>,
+    sort: &'static Sort<T::Row>,
+    limit: i64,
+    after: Option<Key>,
+}
+
+impl<T: Shown> Listing<T> {
+    /// A list in the only order that it has; reads the parameters `limit` and `cursor`.
+    pub(crate) fn new(sort: &'static Sort<T::Row>, asked: &mut Asked) -> Self {
+        let limit = asked.parameter("limit", |text| {
+            text.parse()
+                .ok()
+                .filter(|limit| (1..=LIMIT_MAX).contains(limit))
+                .ok_or_else(|| Unfit::new(format_args!("must be a number from 1 to {LIMIT_MAX}")))
+        });
+        let after = asked.parameter("cursor", |text| {
+            let cursor = Cursor::decode(text).ok_or_else(|| Unfit::new("is not a cursor of this list"))?;
+            if cursor.sort != sort.name || !sort.key.fits(&cursor.key) {
+                return Err(Unfit::new("is a cursor of a list in another order"));
+            }
+            Ok(cursor.key)
+        });
+        let mut query = select::<T>();
+        query.push("true");
+        Self { query, sort, limit: limit.unwrap_or(LIMIT_DEFAULT), after }
+    }
+
+    /// A list in one of several orders, of which the first is the usual one; reads `sort`, too.
+    pub(crate) fn in_one_of(sorts: &'static [Sort<T::Row>], asked: &mut Asked) -> Self {
+        let sort = asked.parameter("sort", |text| {
+            sorts.iter().find(|sort| sort.name == text).ok_or_else(|| {
+                let names: Vec<_> = sorts.iter().map(|sort| sort.name).collect();
+                Unfit::new(format_args!("must be one of {}", names.join(", ")))
+            })
+        });
+        Self::new(sort.unwrap_or(&sorts[0]), asked)
+    }
+
+    /// Only the rows for which `condition` is true.
+    pub(crate) fn only(mut self, condition: &'static str) -> Self {
+        self.query.push(" and ").push(condition);
+        self
+    }
+
+    /// Only the rows that `comparison`, such as `placed_at <`, finds true of a value, if there is one.
+    pub(crate) fn only_if(mut self, comparison: &'static str, value: Option<impl Value>) -> Self {
+        if let Some(value) = value {
+            self.query.push(" and ").push(comparison).push(" ").push_bind(value);
+        }
+        self
+    }
+
+    /// The page that was asked for.
+    pub(crate) async fn page(mut self, snapshot: &mut Snapshot) -> Result<Page<T>, Problem> {
+        let (direction, behind) = if self.sort.name.starts_with('-') { ("desc", "<") } else { ("asc", ">") };
+        if let Some(after) = &self.after {
+            self.query.push(format_args!(" and ({}) {behind} (", self.sort.columns.join(", ")));
+            after.bind(&mut self.query);
+            self.query.push(")");
+        }
+        let order = self.sort.columns.join(&format!(" {direction}, "));
+        self.query.push(format_args!(" order by {order} {direction} limit ")).push_bind(self.limit + 1);
+        let mut rows: Vec<T::Row> = snapshot.rows(self.query).await?;
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let goes_on = rows.len() > limit;
+        rows.truncate(limit);
+        let next_cursor = rows
+            .last()
+            .filter(|_| goes_on)
+            .map(|last| Cursor { sort: self.sort.name.to_owned(), key: self.sort.key.of(last) }.encode());
+        Ok(Page { items: rows.into_iter().map(T::from).collect(), next_cursor })
+    }
+
+    /// The answer, once all parameters have been looked at.
+    pub(crate) async fn answer(self, models: &ReadModels, asked: Asked) -> Result<Response, Problem> {
+        let conditions = asked.finish()?;
+        let mut snapshot = models.snapshot(T::PROJECTION, &conditions).await?;
+        let page = self.page(&mut snapshot).await?;
+        Ok(answer::rows(&conditions, snapshot.position, &page))
+    }
+}

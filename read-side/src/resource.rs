@@ -1,0 +1,67 @@
+//! What the API shows of the rows of one table, and the answer about one of them: each context says its
+//! table and how a row is shown, and what it means to be asked for one is said here.
+
+use axum::response::Response;
+use platform::problem::Problem;
+use serde::Serialize;
+use sqlx::{Encode, FromRow, Postgres, QueryBuilder, Type, postgres::PgRow};
+
+use crate::{
+    answer,
+    asked::Asked,
+    models::{ReadModels, Snapshot},
+    refusal,
+};
+
+/// A row of a read model, as clients see it.
+pub(crate) trait Shown: Serialize + From<Self::Row> {
+    /// The row.
+    type Row: for<'r> FromRow<'r, PgRow> + Send + Unpin + 'static;
+    /// The read model.
+    const PROJECTION: &'static str;
+    /// The view, without its schema.
+    const TABLE: &'static str;
+    /// What is selected.
+    const COLUMNS: &'static str;
+}
+
+/// One that has an address of its own.
+pub(crate) trait Resource: Shown {
+    /// What it is called when there is none.
+    const NAME: &'static str;
+    /// The column that tells rows apart.
+    const ID: &'static str;
+    /// What changes whenever the row does.
+    fn tag(row: &Self::Row) -> String;
+}
+
+/// A value that a query compares with.
+pub(crate) trait Value: for<'q> Encode<'q, Postgres> + Type<Postgres> {}
+
+impl<T: for<'q> Encode<'q, Postgres> + Type<Postgres>> Value for T {}
+
+/// The beginning of a query for what is shown: it goes on with a condition.
+pub(crate) fn select<T: Shown>() -> QueryBuilder<Postgres> {
+    QueryBuilder::new(format!("select {} from read.{} where ", T::COLUMNS, T::TABLE))
+}
+
+/// The row with this id.
+pub(crate) async fn row<T: Resource>(snapshot: &mut Snapshot, id: impl Value) -> Result<T::Row, Problem> {
+    let mut query = select::<T>();
+    query.push(T::ID).push(" = ").push_bind(id);
+    let row = query.build_query_as().fetch_optional(&mut *snapshot.tx).await.map_err(refusal::failed)?;
+    row.ok_or_else(|| refusal::not_found(T::NAME))
+}
+
+/// The answer about the resource with this id.
+pub(crate) async fn answer<T: Resource>(
+    models: &ReadModels,
+    id: impl Value,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    let conditions = asked.finish()?;
+    let mut snapshot = models.snapshot(T::PROJECTION, &conditions).await?;
+    let row = row::<T>(&mut snapshot, id).await?;
+    let tag = T::tag(&row);
+    Ok(answer::resource(&conditions, snapshot.position, &tag, &T::from(row)))
+}
