@@ -1,16 +1,13 @@
-//! What is in force and where it came from. A setting is looked for in the flags, then in the
-//! environment, then in the configuration file; the first that names it wins.
+//! The settings that exist and what is in force of them. Where each is looked up is told in `sources`.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    str::FromStr,
-    time::Duration,
-};
+mod sources;
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
+
+use sources::Sources;
+pub use sources::{Error, InForce, Origin};
 
 /// The flags that any command which starts roles understands. Each can also be set as
 /// `COUNTERFOIL_<NAME>` in the environment, or as `<name>` in the configuration file.
@@ -45,6 +42,25 @@ pub struct Flags {
     pub config: Option<PathBuf>,
 }
 
+impl Flags {
+    /// The flags that were given, by the name of the setting.
+    fn named(&self) -> BTreeMap<&'static str, String> {
+        [
+            ("listen", &self.listen),
+            ("data_dir", &self.data_dir),
+            ("database_url", &self.database_url),
+            ("roles", &self.roles),
+            ("provider_url", &self.provider_url),
+            ("sandbox_listen", &self.sandbox_listen),
+            ("checkout_deadline_s", &self.checkout_deadline_s),
+            ("log", &self.log),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| value.clone().map(|value| (name, value)))
+        .collect()
+    }
+}
+
 /// A role that a process can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
@@ -73,27 +89,17 @@ impl Role {
     }
 }
 
-/// Where a value came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// A flag on the command line.
-    Flag,
-    /// A variable of the environment.
-    Environment,
-    /// The configuration file.
-    File(PathBuf),
-    /// Nobody named it.
-    Default,
-}
+struct RoleList(Vec<Role>);
 
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flag => f.write_str("flag"),
-            Self::Environment => f.write_str("environment"),
-            Self::File(path) => write!(f, "file {}", path.display()),
-            Self::Default => f.write_str("default"),
-        }
+impl FromStr for RoleList {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let names = text.split(',').map(str::trim);
+        names
+            .map(|name| Role::ALL.into_iter().find(|role| role.as_str() == name).ok_or(()))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 }
 
@@ -121,52 +127,7 @@ pub struct Settings {
     in_force: Vec<InForce>,
 }
 
-/// One setting, for `check-config`.
-#[derive(Debug, Clone)]
-pub struct InForce {
-    /// Its name in the configuration file.
-    pub name: &'static str,
-    /// Its value; secrets are not shown.
-    pub value: String,
-    /// Where it came from.
-    pub origin: Origin,
-}
-
-/// A setting cannot be used. Says which, where it came from and what it should be.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The value is not of its kind.
-    #[error("{name} = {value:?} (from {origin}) is not {expected}")]
-    Invalid {
-        /// The setting.
-        name: &'static str,
-        /// What was given.
-        value: String,
-        /// Where it came from.
-        origin: Origin,
-        /// What it should be.
-        expected: &'static str,
-    },
-    /// The file cannot be read or is no TOML.
-    #[error("cannot read the configuration file {}: {reason}", .path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The file names a setting that does not exist.
-    #[error("the configuration file {} names {name:?}, which is no setting; there are: {known}", .path.display())]
-    Unknown {
-        /// The file.
-        path: PathBuf,
-        /// What it names.
-        name: String,
-        /// What it could name.
-        known: String,
-    },
-}
-
+/// Every setting, as the configuration file names it.
 const NAMES: [&str; 9] = [
     "listen",
     "data_dir",
@@ -186,8 +147,7 @@ impl Settings {
     }
 
     fn resolve_with(flags: &Flags, environment: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
-        let mut sources =
-            Sources { flags: flag_values(flags), environment, file: file(flags)?, in_force: Vec::new() };
+        let mut sources = Sources::open(flags.named(), environment, flags.config.as_deref(), &NAMES)?;
         let listen = sources.required("listen", "127.0.0.1:8080", "an address like 127.0.0.1:8080")?;
         let data_dir = sources.required("data_dir", &default_data_dir(), "a directory")?;
         let database_url = sources.secret("database_url");
@@ -213,7 +173,7 @@ impl Settings {
             webhook_secret,
             checkout_deadline: Duration::from_secs(seconds.into()),
             log,
-            in_force: sources.in_force,
+            in_force: sources.into_in_force(),
         })
     }
 
@@ -244,98 +204,6 @@ impl Settings {
     }
 }
 
-struct Sources<E> {
-    flags: BTreeMap<&'static str, String>,
-    environment: E,
-    file: Option<(PathBuf, toml::Table)>,
-    in_force: Vec<InForce>,
-}
-
-impl<E: Fn(&str) -> Option<String>> Sources<E> {
-    fn find(&self, name: &'static str) -> Option<(String, Origin)> {
-        if let Some(value) = self.flags.get(name) {
-            return Some((value.clone(), Origin::Flag));
-        }
-        if let Some(value) = (self.environment)(&format!("COUNTERFOIL_{}", name.to_uppercase())) {
-            return Some((value, Origin::Environment));
-        }
-        let (path, table) = self.file.as_ref()?;
-        let value = match table.get(name)? {
-            toml::Value::String(text) => text.clone(),
-            toml::Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(","),
-            other => plain(other),
-        };
-        Some((value, Origin::File(path.clone())))
-    }
-
-    fn required<T: FromStr>(
-        &mut self,
-        name: &'static str,
-        default: &str,
-        expected: &'static str,
-    ) -> Result<T, Error> {
-        let (value, origin) = self.find(name).unwrap_or_else(|| (default.to_owned(), Origin::Default));
-        let parsed = value.parse().map_err(|_| Error::Invalid {
-            name,
-            value: value.clone(),
-            origin: origin.clone(),
-            expected,
-        })?;
-        self.in_force.push(InForce { name, value, origin });
-        Ok(parsed)
-    }
-
-    fn optional(&mut self, name: &'static str) -> Option<String> {
-        let found = self.find(name);
-        let (value, origin) = found.clone().unwrap_or_else(|| ("(none)".to_owned(), Origin::Default));
-        self.in_force.push(InForce { name, value, origin });
-        found.map(|(value, _)| value)
-    }
-
-    fn secret(&mut self, name: &'static str) -> Option<String> {
-        let found = self.find(name);
-        let origin = found.as_ref().map_or(Origin::Default, |(_, origin)| origin.clone());
-        let value = if found.is_some() { "(set, not shown)" } else { "(none)" };
-        self.in_force.push(InForce { name, value: value.to_owned(), origin });
-        found.map(|(value, _)| value)
-    }
-}
-
-fn plain(value: &toml::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-fn flag_values(flags: &Flags) -> BTreeMap<&'static str, String> {
-    [
-        ("listen", &flags.listen),
-        ("data_dir", &flags.data_dir),
-        ("database_url", &flags.database_url),
-        ("roles", &flags.roles),
-        ("provider_url", &flags.provider_url),
-        ("sandbox_listen", &flags.sandbox_listen),
-        ("checkout_deadline_s", &flags.checkout_deadline_s),
-        ("log", &flags.log),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| value.clone().map(|value| (name, value)))
-    .collect()
-}
-
-fn file(flags: &Flags) -> Result<Option<(PathBuf, toml::Table)>, Error> {
-    let path = match &flags.config {
-        Some(path) => path.clone(),
-        None if Path::new("counterfoil.toml").exists() => PathBuf::from("counterfoil.toml"),
-        None => return Ok(None),
-    };
-    let unreadable = |reason: String| Error::File { path: path.clone(), reason };
-    let text = std::fs::read_to_string(&path).map_err(|error| unreadable(error.to_string()))?;
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| unreadable(error.to_string()))?;
-    match table.keys().find(|name| !NAMES.contains(&name.as_str())) {
-        Some(name) => Err(Error::Unknown { path: path.clone(), name: name.clone(), known: NAMES.join(", ") }),
-        None => Ok(Some((path, table))),
-    }
-}
-
 /// A service account has no home to speak of, and the database server of root runs as another user, who
 /// may not pass through root's home.
 fn default_data_dir() -> String {
@@ -349,69 +217,19 @@ fn default_data_dir() -> String {
         .unwrap_or_else(|_| ".counterfoil".to_owned())
 }
 
-struct RoleList(Vec<Role>);
-
-impl FromStr for RoleList {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let names = text.split(',').map(str::trim);
-        names
-            .map(|name| Role::ALL.into_iter().find(|role| role.as_str() == name).ok_or(()))
-            .collect::<Result<_, _>>()
-            .map(Self)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn nothing(_: &str) -> Option<String> {
-        None
-    }
-
-    #[test]
-    fn a_flag_wins_over_the_environment_and_the_environment_over_the_file() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "listen = \"127.0.0.1:1\"\nlog = \"warn\"\ncheckout_deadline_s = 60\n")
-            .unwrap();
-        let config = Some(file.path().to_owned());
-        let flags = Flags { listen: Some("127.0.0.1:3".to_owned()), config, ..Flags::default() };
-        let environment = |name: &str| match name {
-            "COUNTERFOIL_LISTEN" => Some("127.0.0.1:2".to_owned()),
-            "COUNTERFOIL_LOG" => Some("debug".to_owned()),
-            _ => None,
-        };
-        let settings = Settings::resolve_with(&flags, environment).unwrap();
-        assert_eq!((settings.listen.port(), settings.log.as_deref()), (3, Some("debug")));
-        assert_eq!(settings.checkout_deadline, Duration::from_mins(1));
-        let origin =
-            |name| settings.in_force().iter().find(|setting| setting.name == name).unwrap().origin.clone();
-        assert_eq!(origin("listen"), Origin::Flag);
-        assert_eq!(origin("log"), Origin::Environment);
-        assert_eq!(origin("checkout_deadline_s"), Origin::File(file.path().to_owned()));
-        assert_eq!(origin("roles"), Origin::Default);
-    }
-
     #[test]
     fn a_value_that_cannot_be_used_is_named_with_its_origin() {
         let flags = Flags { roles: Some("write,raed".to_owned()), ..Flags::default() };
-        let error = Settings::resolve_with(&flags, nothing).unwrap_err().to_string();
+        let error = Settings::resolve_with(&flags, |_| None).unwrap_err().to_string();
         assert!(
             error.contains("roles = \"write,raed\" (from flag)") && error.contains("projections"),
             "{error}"
         );
-    }
-
-    #[test]
-    fn a_setting_that_does_not_exist_is_refused() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "lisen = \"127.0.0.1:1\"\n").unwrap();
-        let flags = Flags { config: Some(file.path().to_owned()), ..Flags::default() };
-        let error = Settings::resolve_with(&flags, nothing).unwrap_err();
-        assert!(matches!(error, Error::Unknown { ref name, .. } if name == "lisen"), "{error}");
     }
 
     #[test]
