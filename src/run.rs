@@ -129,8 +129,8 @@ impl Running {
             .merge(status::router(Status::new(Arc::clone(&store), &database.roles)))
             .merge(health.router())
             .merge(problems);
-        // The span is outermost but for the net, so that the log line of a panic carries its request.
-        let router = problem::with_fallbacks(router.layer(middleware::from_fn(trace_requests)));
+        // The span is around the net, so that what the net answers and logs carries its request, too.
+        let router = problem::with_fallbacks(router).layer(middleware::from_fn(trace_requests));
         let stopping = shutdown.token();
         shutdown.spawn("http", async move {
             if let Err(error) =

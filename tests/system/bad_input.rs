@@ -160,11 +160,29 @@ async fn what_is_not_a_request_at_all_is_refused_as_what_it_is() {
     }
     client.send(client.request(Method::POST, "/checkouts").json(&body)).await.expect(400).problem();
 
-    client.get("/nowhere").await.expect(404).problem();
     client.get("/orders/not-an-id").await.expect(404).problem();
     client.get("/orders?limit=-1").await.expect(400).problem();
     client.get("/orders?cursor=%00garbage").await.expect(400).problem();
-    client.send(client.request(Method::DELETE, "/checkouts")).await.expect(405).problem();
+    still_serves(server, before).await;
+}
+
+#[tokio::test]
+async fn what_no_route_takes_is_answered_with_the_callers_correlation_id_like_everything_else() {
+    let (server, client, before) = shop().await;
+    let header = "counterfoil-correlation-id";
+    let id = uuid::Uuid::new_v4().to_string();
+
+    for (method, path, status, problem) in [
+        (Method::GET, "/nowhere", 404, "not-found"),
+        (Method::POST, "/nowhere", 404, "not-found"),
+        (Method::DELETE, "/checkouts", 405, "method-not-allowed"),
+        (Method::PUT, "/orders", 405, "method-not-allowed"),
+    ] {
+        let answer = client.send(client.request(method.clone(), path).header(header, &id)).await;
+        assert_eq!((answer.problem(), answer.header(header)), (problem, id.as_str()), "{method} {path}");
+        let answer = client.send(client.request(method.clone(), path)).await.expect(status);
+        assert!(answer.header(header).parse::<uuid::Uuid>().is_ok(), "{method} {path}");
+    }
     still_serves(server, before).await;
 }
 

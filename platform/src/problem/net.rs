@@ -14,7 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{INTERNAL, MEDIA_TYPE, METHOD_NOT_ALLOWED, NOT_FOUND, Problem, leftover, rejection::for_status};
 
-/// Puts the net under a router. Apply it last, around everything else.
+/// Puts the net under a router. Apply it last, but for the layers that its own answers go through as well.
 pub fn with_fallbacks(router: Router) -> Router {
     router
         .fallback(|| async { Problem::new(&NOT_FOUND) })
