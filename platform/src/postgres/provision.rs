@@ -20,6 +20,7 @@ pub async fn provision(
     let mut connection = admin.connect().await.map_err(during("connect to the database server"))?;
     // Only a superuser may ask the server not to write a failed statement to its own log.
     let _ = connection.execute("set log_min_error_statement = panic").await;
+    execute(&mut connection, "set client_min_messages = warning".to_owned(), "ask for warnings only").await?;
     sqlx::query("select pg_advisory_lock($1)")
         .bind(PROVISIONING)
         .execute(&mut connection)
@@ -95,6 +96,11 @@ async fn set_up_roles(connection: &mut PgConnection) -> Result<(), Error> {
         .map_err(during("ask for our own rights"))?;
     if !superuser {
         execute(connection, format!("grant {OWNER} to current_user"), "join the owner").await?;
+    }
+    // What is made only where it is missing, and dropped only where it is there, is worth no notice.
+    for role in [OWNER, SERVICE, PROJECTOR, READER] {
+        let quiet = format!("alter role {role} set client_min_messages = warning");
+        execute(connection, quiet, "keep the server from remarking on what is as it should be").await?;
     }
     let read_only = format!("alter role {READER} set default_transaction_read_only = on");
     execute(connection, read_only, "make the reader read-only").await?;

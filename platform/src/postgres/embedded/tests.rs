@@ -80,6 +80,16 @@ async fn a_second_start_on_the_same_directory_finds_the_same_data_and_passwords(
 }
 
 #[tokio::test]
+async fn no_role_is_sent_notices_about_what_is_as_it_should_be() {
+    let databases = fresh_database().await;
+    for role in [&databases.owner, &databases.service, &databases.projector, &databases.reader] {
+        let level: String =
+            sqlx::query_scalar("show client_min_messages").fetch_one(&mut connect(role).await).await.unwrap();
+        assert_eq!(level, "warning");
+    }
+}
+
+#[tokio::test]
 async fn a_directory_in_use_is_refused_with_the_process_that_has_it() {
     let dir = data_dir();
     let _first = Server::start(dir.path()).await.unwrap();
