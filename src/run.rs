@@ -88,6 +88,7 @@ impl Running {
             let (coordinator, gateway) =
                 coordinator(settings, &database, &store, &commands, &provider_url, &clock)?;
             routes = routes.merge(webhook::router(gateway, Arc::clone(&store), clock.clone()));
+            described.push(webhook::openapi());
             health = health.check(Role::Sagas.as_str(), "event store", head_of(&store));
             let token = shutdown.token();
             shutdown.spawn("coordinator", async move {

@@ -10,7 +10,6 @@ use axum::{
     extract::{DefaultBodyLimit, Path, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
-    routing::post,
 };
 use chrono::{DateTime, Utc};
 use event_store::{AppendError, EventStore, ExpectedRevision, NewEvent};
@@ -23,6 +22,8 @@ use platform::{
     fault::crash_point,
     problem::{INTERNAL, INVALID_REQUEST, NOT_FOUND, Problem, UNAVAILABLE},
 };
+use utoipa::openapi::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
@@ -53,12 +54,37 @@ struct Door {
 
 /// Takes the deliveries of the provider behind `gateway`.
 pub fn router(gateway: Arc<dyn PaymentGateway>, store: Arc<dyn EventStore>, clock: Clock) -> Router {
-    Router::new()
-        .route("/webhooks/payments/{provider}", post(deliver))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(Door { gateway, store, clock })
+    let (router, _) = routes().split_for_parts();
+    router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(Door { gateway, store, clock })
 }
 
+/// The same route, described.
+pub fn openapi() -> OpenApi {
+    routes().into_openapi()
+}
+
+fn routes() -> OpenApiRouter<Door> {
+    OpenApiRouter::new().routes(routes!(deliver))
+}
+
+/// Takes a payment provider's notification of what became of a payment.
+///
+/// The delivery is kept before it is acknowledged, and acted on afterwards; a repeat changes nothing. The
+/// provider signs the bytes of the body and the time, and whatever is not signed, or not just now, is refused.
+#[utoipa::path(post, path = "/webhooks/payments/{provider}", tag = "webhooks",
+    params(
+        ("provider" = String, Path, description = "who delivers; `sandbox` for the sandbox provider"),
+        ("Counterfoil-Signature" = String, Header, description = "how the sandbox provider signs: `t=<unix seconds>,v1=<hex>`, the HMAC-SHA256 of `<unix seconds>.<body>`"),
+    ),
+    request_body(content = Object, description = "the notification, as the provider writes it"),
+    responses(
+        (status = 200, description = "it is kept, or was before"),
+        (status = 400, body = Problem, description = "it is signed, and is no notification"),
+        (status = 401, body = Problem, description = "it is not signed by the provider, over these bytes, just now; nothing of it was kept"),
+        (status = 404, body = Problem, description = "there is no such provider"),
+        (status = 413, body = Problem, description = "it is longer than 256 KiB"),
+        (status = 503, body = Problem, description = "it could not be kept; deliver it again"),
+    ))]
 async fn deliver(
     State(door): State<Door>,
     Path(provider): Path<String>,
