@@ -12,6 +12,33 @@ use events::{
 
 use super::{Account, Mismatch, movement::Movement, state::Authorization};
 
+/// What does not fit about captures, or about refunds.
+struct Mismatches {
+    not_requested: Mismatch,
+    made_after_failure: Mismatch,
+    failed_after_made: Mismatch,
+}
+
+const CAPTURES: Mismatches = Mismatches {
+    not_requested: Mismatch::CaptureNotRequested,
+    made_after_failure: Mismatch::CapturedAfterFailure,
+    failed_after_made: Mismatch::FailedAfterCapture,
+};
+
+const REFUNDS: Mismatches = Mismatches {
+    not_requested: Mismatch::RefundNotRequested,
+    made_after_failure: Mismatch::RefundedAfterFailure,
+    failed_after_made: Mismatch::FailedAfterRefund,
+};
+
+/// What the answer that a movement was made comes to.
+enum Made {
+    /// The money moved now, as far as the rest of the history allows it; these events come first.
+    News(Vec<PaymentEvent>),
+    /// The money did not move now; these events are all there is to it.
+    NoNews(Vec<PaymentEvent>),
+}
+
 impl Account {
     pub(super) fn record_authorized(&self, amount: Money, provider_reference: &str) -> Vec<PaymentEvent> {
         let expected = self.intent.amount;
@@ -62,20 +89,9 @@ impl Account {
 
     pub(super) fn record_captured(&self, capture_id: CaptureId, amount: Money) -> Vec<PaymentEvent> {
         let operation = Operation::Capture { capture_id };
-        let known = self.captures.get(capture_id);
-        let expected = known.map(|capture| self.in_currency(capture.amount()));
-        if self.cannot_count(amount) {
-            return self.found(operation, Mismatch::NotInCurrency, expected, Some(amount));
-        }
-        let mismatch = match known {
-            Some(Movement::Made { .. }) if expected == Some(amount) => return vec![],
-            Some(Movement::Made { .. }) => {
-                return self.found(operation, Mismatch::AnswerChanged, expected, Some(amount));
-            }
-            Some(Movement::Failed { .. }) => Some(Mismatch::CapturedAfterFailure),
-            Some(Movement::Asked { .. }) if expected == Some(amount) => None,
-            Some(Movement::Asked { .. }) => Some(Mismatch::AmountDiffers),
-            None => Some(Mismatch::CaptureNotRequested),
+        let mut events = match self.before_made(operation, self.captures.get(capture_id), amount, &CAPTURES) {
+            Made::News(before) => before,
+            Made::NoNews(instead) => return instead,
         };
         if self.authorized().is_none() {
             return self.found_early(operation, Mismatch::CapturedBeforeAuthorization, amount);
@@ -84,29 +100,18 @@ impl Account {
             let mismatch = Mismatch::CaptureExceedsAuthorization;
             return self.found(operation, mismatch, self.authorized(), Some(amount));
         }
-        let mut events = Vec::new();
-        if let Some(mismatch) = mismatch {
-            events.extend(self.found(operation, mismatch, expected, Some(amount)));
-        }
         events.push(self.captured_now(capture_id, amount));
         self.with_early(events)
     }
 
     pub(super) fn record_capture_failed(&self, capture_id: CaptureId, code: &str) -> Vec<PaymentEvent> {
         let operation = Operation::Capture { capture_id };
-        match self.captures.get(capture_id) {
-            Some(Movement::Asked { .. }) => vec![PaymentEvent::CaptureFailed(CaptureFailed {
-                payment_id: self.intent.payment_id,
-                capture_id,
-                code: code.to_owned(),
-            })],
-            Some(Movement::Failed { .. }) => vec![],
-            Some(Movement::Made { amount }) => {
-                let expected = Some(self.in_currency(amount));
-                self.found(operation, Mismatch::FailedAfterCapture, expected, None)
-            }
-            None => self.found(operation, Mismatch::CaptureNotRequested, None, None),
-        }
+        let failed = PaymentEvent::CaptureFailed(CaptureFailed {
+            payment_id: self.intent.payment_id,
+            capture_id,
+            code: code.to_owned(),
+        });
+        self.failed(operation, self.captures.get(capture_id), failed, &CAPTURES)
     }
 
     pub(super) fn record_voided(&self) -> Vec<PaymentEvent> {
@@ -133,27 +138,12 @@ impl Account {
 
     pub(super) fn record_refunded(&self, refund_id: RefundId, amount: Money) -> Vec<PaymentEvent> {
         let operation = Operation::Refund { refund_id };
-        let known = self.refunds.get(refund_id);
-        let expected = known.map(|refund| self.in_currency(refund.amount()));
-        if self.cannot_count(amount) {
-            return self.found(operation, Mismatch::NotInCurrency, expected, Some(amount));
-        }
-        let mismatch = match known {
-            Some(Movement::Made { .. }) if expected == Some(amount) => return vec![],
-            Some(Movement::Made { .. }) => {
-                return self.found(operation, Mismatch::AnswerChanged, expected, Some(amount));
-            }
-            Some(Movement::Failed { .. }) => Some(Mismatch::RefundedAfterFailure),
-            Some(Movement::Asked { .. }) if expected == Some(amount) => None,
-            Some(Movement::Asked { .. }) => Some(Mismatch::AmountDiffers),
-            None => Some(Mismatch::RefundNotRequested),
+        let mut events = match self.before_made(operation, self.refunds.get(refund_id), amount, &REFUNDS) {
+            Made::News(before) => before,
+            Made::NoNews(instead) => return instead,
         };
         if !self.refund_fits(amount) {
             return self.found_early(operation, Mismatch::RefundedBeforeCapture, amount);
-        }
-        let mut events = Vec::new();
-        if let Some(mismatch) = mismatch {
-            events.extend(self.found(operation, mismatch, expected, Some(amount)));
         }
         events.push(self.refunded_now(refund_id, amount));
         self.with_early(events)
@@ -161,18 +151,53 @@ impl Account {
 
     pub(super) fn record_refund_failed(&self, refund_id: RefundId, code: &str) -> Vec<PaymentEvent> {
         let operation = Operation::Refund { refund_id };
-        match self.refunds.get(refund_id) {
-            Some(Movement::Asked { .. }) => vec![PaymentEvent::RefundFailed(RefundFailed {
-                payment_id: self.intent.payment_id,
-                refund_id,
-                code: code.to_owned(),
-            })],
+        let failed = PaymentEvent::RefundFailed(RefundFailed {
+            payment_id: self.intent.payment_id,
+            refund_id,
+            code: code.to_owned(),
+        });
+        self.failed(operation, self.refunds.get(refund_id), failed, &REFUNDS)
+    }
+
+    /// What a movement that was made comes to, going by what is known of it.
+    fn before_made(
+        &self,
+        operation: Operation,
+        known: Option<Movement>,
+        amount: Money,
+        names: &Mismatches,
+    ) -> Made {
+        let expected = known.map(|movement| self.in_currency(movement.amount()));
+        let found = |mismatch| self.found(operation, mismatch, expected, Some(amount));
+        if self.cannot_count(amount) {
+            return Made::NoNews(found(Mismatch::NotInCurrency));
+        }
+        match known {
+            Some(Movement::Made { .. }) if expected == Some(amount) => Made::NoNews(vec![]),
+            Some(Movement::Made { .. }) => Made::NoNews(found(Mismatch::AnswerChanged)),
+            Some(Movement::Failed { .. }) => Made::News(found(names.made_after_failure)),
+            Some(Movement::Asked { .. }) if expected == Some(amount) => Made::News(vec![]),
+            Some(Movement::Asked { .. }) => Made::News(found(Mismatch::AmountDiffers)),
+            None => Made::News(found(names.not_requested)),
+        }
+    }
+
+    /// What a movement that failed for good comes to, going by what is known of it.
+    fn failed(
+        &self,
+        operation: Operation,
+        known: Option<Movement>,
+        failed: PaymentEvent,
+        names: &Mismatches,
+    ) -> Vec<PaymentEvent> {
+        match known {
+            Some(Movement::Asked { .. }) => vec![failed],
             Some(Movement::Failed { .. }) => vec![],
             Some(Movement::Made { amount }) => {
                 let expected = Some(self.in_currency(amount));
-                self.found(operation, Mismatch::FailedAfterRefund, expected, None)
+                self.found(operation, names.failed_after_made, expected, None)
             }
-            None => self.found(operation, Mismatch::RefundNotRequested, None, None),
+            None => self.found(operation, names.not_requested, None, None),
         }
     }
 
