@@ -17,17 +17,3 @@ pub(crate) use sandbox::sandbox;
 pub(crate) use serve::serve;
 pub(crate) use status::status;
 pub(crate) use verify::verify;
-
-use comfy_table::{Cell, CellAlignment, Table, presets};
-
-/// A table in the style of all commands.
-fn table<const N: usize>(header: [&str; N]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
-    table
-}
-
-/// A number, aligned to the right.
-fn number(value: impl std::fmt::Display) -> Cell {
-    Cell::new(value).set_alignment(CellAlignment::Right)
-}

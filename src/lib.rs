@@ -9,3 +9,4 @@ pub mod import;
 pub mod invariants;
 pub mod run;
 pub mod status;
+pub mod table;

@@ -1,8 +1,6 @@
 //! `counterfoil check-config`.
 
-use counterfoil::config::Settings;
-
-use super::table;
+use counterfoil::{config::Settings, table::table};
 
 /// Shows every setting with where it came from.
 pub(crate) fn check_config(settings: &Settings) {

@@ -9,6 +9,7 @@ use counterfoil::{
     demo::{self, Outcome, Shop},
     invariants::{Acknowledged, Report},
     run::Running,
+    table::{number, table},
 };
 use event_store::Position;
 use events::{Category, Currency, Money};
@@ -16,8 +17,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use platform::clock::Clock;
 use serde::Serialize;
 use uuid::Uuid;
-
-use super::{number, table};
 
 /// How long the last steps of the last orders may take before the books have to be right.
 const SETTLE: Duration = Duration::from_secs(30);

@@ -7,12 +7,11 @@ use counterfoil::{
     config::{Role, Settings},
     import::{Account, Importer, Progress, retail},
     run::Running,
+    table::{number, table},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use platform::clock::Clock;
 use serde::{Deserialize, Serialize};
-
-use super::{number, table};
 
 /// How long the read models may take to catch up at the end.
 const CATCH_UP: Duration = Duration::from_mins(10);

@@ -8,13 +8,13 @@ use counterfoil::{
     config::Settings,
     database::Database,
     status::{self, Projection, print},
+    table::{number, table},
 };
 use event_store::{EventStore, postgres::PostgresStore};
 use indicatif::{ProgressBar, ProgressStyle};
 use platform::shutdown::Shutdown;
 use projections::{Error, Progress, Projector, RebuildOptions, Stage};
 
-use super::{number, table};
 use crate::{cli::ProjectionsCommand, settings};
 
 /// Carries out one of the commands.

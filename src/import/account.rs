@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::Serialize;
 
 use super::retail::{Document, Treatment};
+use crate::table::{number, table};
 
 /// What became of the rows that were imported.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -82,20 +83,15 @@ impl Account {
 
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = comfy_table::Table::new();
-        table
-            .load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY)
-            .set_header(["what became of it", "rows"]);
-        let right =
-            |count: u64| comfy_table::Cell::new(count).set_alignment(comfy_table::CellAlignment::Right);
-        table.add_row(["ordered".into(), right(self.rows_ordered)]);
-        table.add_row(["credited".into(), right(self.rows_credited)]);
-        table.add_row(["stock adjustment".into(), right(self.rows_stock_adjusted)]);
-        table.add_row(["ledger adjustment".into(), right(self.rows_ledger_adjusted)]);
+        let mut table = table(["what became of it", "rows"]);
+        table.add_row(["ordered".into(), number(self.rows_ordered)]);
+        table.add_row(["credited".into(), number(self.rows_credited)]);
+        table.add_row(["stock adjustment".into(), number(self.rows_stock_adjusted)]);
+        table.add_row(["ledger adjustment".into(), number(self.rows_ledger_adjusted)]);
         for (reason, count) in &self.rows_refused {
-            table.add_row([format!("refused: {reason}").into(), right(*count)]);
+            table.add_row([format!("refused: {reason}").into(), number(*count)]);
         }
-        table.add_row(["all rows".into(), right(self.rows())]);
+        table.add_row(["all rows".into(), number(self.rows())]);
         writeln!(f, "{table}")?;
         writeln!(
             f,

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 
 use super::{Count, Projection, Report};
+use crate::table::{number, table};
 
 /// Asks the server at `url`. When none answers, the error says how to start one.
 pub async fn ask(url: &str) -> Result<Report> {
@@ -49,12 +49,10 @@ pub fn show(report: &Report) -> String {
 }
 
 fn counts(title: &str, counts: &[Count]) -> String {
-    let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header([title, "count"]);
+    let mut table = table([title, "count"]);
     for count in counts {
-        table.add_row([count.name.clone(), count.count.to_string()]);
+        table.add_row([count.name.as_str().into(), number(count.count)]);
     }
-    align_right(&mut table, 1);
     table.to_string()
 }
 
@@ -70,15 +68,7 @@ pub fn parked(projections: &[Projection]) -> impl Iterator<Item = String> {
 
 /// The read models as a table; also what `counterfoil projections status` prints.
 pub fn projections(projections: &[Projection]) -> String {
-    let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header([
-        "projection",
-        "version",
-        "checkpoint",
-        "lag",
-        "parked",
-        "kept up to date by",
-    ]);
+    let mut table = table(["projection", "version", "checkpoint", "lag", "parked", "kept up to date by"]);
     for projection in projections {
         let version =
             projection.version.map_or_else(|| "(none yet)".to_owned(), |version| version.to_string());
@@ -88,24 +78,15 @@ pub fn projections(projections: &[Projection]) -> String {
             .unwrap_or_default();
         let previous = projection.previous.map(|previous| format!(", kept {previous}")).unwrap_or_default();
         table.add_row([
-            projection.name.clone(),
-            format!("{version}{building}{previous}"),
-            projection.checkpoint.to_string(),
-            projection.lag.to_string(),
-            projection.parked.len().to_string(),
-            projection.holder.clone().unwrap_or_else(|| "no process".to_owned()),
+            projection.name.as_str().into(),
+            format!("{version}{building}{previous}").into(),
+            number(projection.checkpoint),
+            number(projection.lag),
+            number(projection.parked.len()),
+            projection.holder.as_deref().unwrap_or("no process").into(),
         ]);
     }
-    for column in 2..=4 {
-        align_right(&mut table, column);
-    }
     table.to_string()
-}
-
-fn align_right(table: &mut Table, column: usize) {
-    if let Some(column) = table.column_mut(column) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
 }
 
 #[cfg(test)]
