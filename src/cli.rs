@@ -123,7 +123,47 @@ pub(crate) enum ProjectionsCommand {
         #[command(flatten)]
         flags: Flags,
     },
+    /// Go back to the version of a read model that the last rebuild replaced
+    ///
+    /// A rebuild keeps the version that it replaces until the next one. When the new version turns out to be
+    /// wrong, this brings the old one up to date with the log and lets readers see it again; they notice nothing
+    /// of the switch. The version that is replaced is kept in turn, so that doing it twice changes nothing.
+    /// `counterfoil projections list` says whether there is a version to go back to.
+    RollBack {
+        /// The read model
+        name: String,
+        #[command(flatten)]
+        flags: Flags,
+        /// Print what is read now as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Apply what parked streams keep back, once the cause is gone
+    ///
+    /// An event that cannot be applied to a read model parks its stream there: the event and all that follow in
+    /// that stream are kept back, and the other streams go on. `counterfoil projections status` lists parked
+    /// streams with the reason. When that is gone (a release that can read the event is installed, or what stood
+    /// in the way in the database is removed), this applies what was kept back, and the stream goes on. An event
+    /// that still cannot be applied parks its stream again, from there on, and the command fails.
+    #[command(after_help = RETRIES)]
+    Retry {
+        /// The read model, or `all`
+        name: String,
+        /// The stream, such as order-0190c2f4-…; all that are parked when absent
+        stream: Option<String>,
+        #[command(flatten)]
+        flags: Flags,
+        /// Print what became of each stream as JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
+
+const RETRIES: &str = "\
+Examples:
+  counterfoil projections status          which streams are parked, and why
+  counterfoil projections retry orders    apply what the read model `orders` keeps back
+  counterfoil projections retry all       the same for every read model";
 
 /// Where history comes from.
 #[derive(Debug, Subcommand)]

@@ -1,9 +1,13 @@
-//! `counterfoil projections`: what the read models are at, and building one anew. All of it works beside
-//! a running server, which it shares the database with.
+//! `counterfoil projections`: looks after the read models. All of it works beside a running server, which it
+//! shares the database with.
+
+mod rebuild;
+mod retry;
+mod roll_back;
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, ensure};
 use counterfoil::{
     config::Settings,
     database::Database,
@@ -11,9 +15,7 @@ use counterfoil::{
     table::{number, table},
 };
 use event_store::{EventStore, postgres::PostgresStore};
-use indicatif::{ProgressBar, ProgressStyle};
-use platform::shutdown::Shutdown;
-use projections::{Error, Progress, Projector, RebuildOptions, Stage};
+use projections::{Projector, RebuildOptions};
 
 use crate::{cli::ProjectionsCommand, settings};
 
@@ -24,7 +26,13 @@ pub(crate) async fn projections(command: ProjectionsCommand) -> Result<()> {
         ProjectionsCommand::Status { flags, json } => show(&settings(&flags, "warn")?, json).await,
         ProjectionsCommand::Rebuild { name, workers, accept_differences, flags } => {
             let options = RebuildOptions { workers, accept_differences, ..RebuildOptions::default() };
-            rebuild(&settings(&flags, "warn")?, &name, &options).await
+            rebuild::rebuild(&settings(&flags, "warn")?, &name, &options).await
+        }
+        ProjectionsCommand::RollBack { name, flags, json } => {
+            roll_back::roll_back(&settings(&flags, "warn")?, &name, json).await
+        }
+        ProjectionsCommand::Retry { name, stream, flags, json } => {
+            retry::retry(&settings(&flags, "warn")?, &name, stream.as_deref(), json).await
         }
     }
 }
@@ -62,103 +70,42 @@ async fn show(settings: &Settings, json: bool) -> Result<()> {
 }
 
 async fn state(settings: &Settings) -> Result<Vec<Projection>> {
-    let database = Database::open_or_attach(settings).await?;
-    let store = log_of(&database).await?;
-    let state = status::projections(&*store, &database.roles.projector).await;
-    store.close().await;
-    database.close()?;
-    state.context("cannot read the state of the projections")
+    with_log(settings, async |database, store| {
+        let state = status::projections(&**store, &database.roles.projector).await;
+        state.context("cannot read the state of the projections")
+    })
+    .await
 }
 
-/// Builds one read model anew, or all of them one after the other. Ctrl-C keeps what was done.
-async fn rebuild(settings: &Settings, name: &str, options: &RebuildOptions) -> Result<()> {
-    let all = projections::all();
-    let chosen: Vec<Arc<dyn Projector>> = all
-        .iter()
-        .filter(|projection| ["all", projection.definition().name].contains(&name))
-        .cloned()
-        .collect();
-    if chosen.is_empty() {
-        let known: Vec<_> = all.iter().map(|projection| projection.definition().name).collect();
-        bail!("there is no read model {name:?}; there are: {}, or all", known.join(", "));
-    }
-    let shutdown = Shutdown::new();
-    shutdown.on_signals()?;
+/// The read model of this name.
+fn named(name: &str) -> Result<Arc<dyn Projector>> {
+    let found = projections::all().into_iter().find(|projection| projection.definition().name == name);
+    found.ok_or_else(|| anyhow!("there is no read model {name:?}; there are: {}", names()))
+}
+
+/// The read model of this name, or all of them.
+fn chosen(name: &str) -> Result<Vec<Arc<dyn Projector>>> {
+    let mut chosen = projections::all();
+    chosen.retain(|projection| ["all", projection.definition().name].contains(&name));
+    ensure!(!chosen.is_empty(), "there is no read model {name:?}; there are: {}, or all", names());
+    Ok(chosen)
+}
+
+fn names() -> String {
+    let all: Vec<_> = projections::all().iter().map(|projection| projection.definition().name).collect();
+    all.join(", ")
+}
+
+/// Does some work with the database and the log, beside a running server or without one.
+async fn with_log<T>(
+    settings: &Settings,
+    work: impl AsyncFnOnce(&Database, &Arc<dyn EventStore>) -> Result<T>,
+) -> Result<T> {
     let database = Database::open_or_attach(settings).await?;
-    let store = log_of(&database).await?;
-    let mut outcome = Ok(());
-    for projection in chosen {
-        outcome = rebuild_one(projection, &store, &database, options, &shutdown).await;
-        if outcome.is_err() {
-            break;
-        }
-    }
+    let store = PostgresStore::connect(database.roles.projector.clone()).await;
+    let store: Arc<dyn EventStore> = Arc::new(store.context("cannot read the event store")?);
+    let outcome = work(&database, &store).await;
     store.close().await;
     database.close()?;
     outcome
-}
-
-async fn rebuild_one(
-    projection: Arc<dyn Projector>,
-    store: &Arc<dyn EventStore>,
-    database: &Database,
-    options: &RebuildOptions,
-    shutdown: &Shutdown,
-) -> Result<()> {
-    let name = projection.definition().name;
-    let bar = progress_bar(name);
-    let report = {
-        let bar = bar.clone();
-        Arc::new(move |progress: Progress| tell(&bar, progress))
-    };
-    let projector = database.roles.projector.clone();
-    let rebuilt =
-        projections::rebuild(projection, Arc::clone(store), projector, options, report, shutdown.token())
-            .await;
-    bar.finish_and_clear();
-    match rebuilt {
-        Ok(rebuilt) => {
-            let compared = rebuilt.compared_at.map_or_else(
-                || "not comparable with the one before, whose definition was another".to_owned(),
-                |position| format!("{} rows compared at position {position}", rebuilt.rows),
-            );
-            println!("{name}: version {} is live; {compared}", rebuilt.version);
-            Ok(())
-        }
-        Err(Error::Differs { projection, version, position, differences }) => {
-            let mut rows = table(["table", "key", "live", "rebuilt"]);
-            for row in differences {
-                let side = |row: Option<String>| row.unwrap_or_else(|| "(no row)".to_owned());
-                rows.add_row([row.table.to_owned(), row.key, side(row.live), side(row.rebuilt)]);
-            }
-            println!("{rows}");
-            bail!(
-                "{projection} stays as it is: version {version} differs from it at position {position}. After \
-                 looking at the rows above, --accept-differences switches all the same"
-            )
-        }
-        Err(error) => Err(error).with_context(|| format!("rebuilding {name}")),
-    }
-}
-
-async fn log_of(database: &Database) -> Result<Arc<dyn EventStore>> {
-    let store = PostgresStore::connect(database.roles.projector.clone()).await;
-    Ok(Arc::new(store.context("cannot read the event store")?))
-}
-
-fn progress_bar(name: &'static str) -> ProgressBar {
-    let template = "{prefix} {bar:32} {pos}/{len} positions  {per_sec}  {eta} left  {msg}";
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(0).with_style(style).with_prefix(name)
-}
-
-fn tell(bar: &ProgressBar, progress: Progress) {
-    bar.set_length(progress.target.0);
-    bar.set_position(progress.done.0);
-    bar.set_message(match progress.stage {
-        Stage::Filling => "filling",
-        Stage::Indexing => "indexing",
-        Stage::Comparing => "comparing",
-        Stage::Promoting => "switching",
-    });
 }

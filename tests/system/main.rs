@@ -16,6 +16,7 @@ mod oversell;
 mod paused_twin;
 mod planted_bugs;
 mod poison;
+mod rolling_back;
 mod simulation;
 mod unknown_outcomes;
 mod webhooks;

@@ -110,3 +110,48 @@ async fn poison_events_park_their_own_streams_and_the_others_go_on() {
     let notes = report["notes"].as_array().unwrap();
     assert_eq!(notes.iter().filter(|note| note["note"] == "unreadable").count(), 10, "{notes:#?}");
 }
+
+#[tokio::test]
+async fn a_parked_stream_goes_on_when_it_is_retried_after_the_cause_is_gone() {
+    let mut server = Server::start().await;
+    let client = server.client();
+    client.stock("MUG", 1250, 1000).await;
+    let mut db = PgConnection::connect_with(&server.database_as("projector")).await.unwrap();
+    let obstacle = "alter table orders_v1.orders add constraint in_the_way check (units <> 4) not valid";
+    sqlx::raw_sql(obstacle).execute(&mut db).await.unwrap();
+    let order_id = client.place("four", &[("MUG", 4)], "tok_approve").await;
+    let stream = format!("order-{order_id}");
+    eventually("the stream is parked", || async { parked(&server).await.contains(&stream).then_some(()) })
+        .await;
+    client.buy(&[("MUG", 1)], "tok_approve").await;
+
+    // The cause is still there.
+    let output = server.run("projections retry", &["orders", &stream]).await;
+    let (said, advised) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(
+        !output.status.success() && said.contains("parked again") && said.contains("in_the_way"),
+        "{said}"
+    );
+    assert!(advised.contains("run this again"), "{advised}");
+
+    let removal = "alter table orders_v1.orders drop constraint in_the_way";
+    sqlx::raw_sql(removal).execute(&mut db).await.unwrap();
+    let output = server.run("projections retry", &["orders", &stream, "--json"]).await;
+    let retried: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&retried[0]["stream"], &retried[0]["parked"]), (&json!(stream), &Value::Null), "{retried:#}");
+    assert!(output.status.success() && retried[0]["applied"].as_u64() >= Some(1), "{retried:#}");
+    assert_eq!(parked(&server).await, [""; 0]);
+    client.order_at(&order_id, "confirmed", "captured").await;
+
+    // What is not there to be retried is said, and what is.
+    let output = server.run("projections retry", &["orders", &stream]).await;
+    let advised = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && advised.contains("no stream is parked"), "{advised}");
+    let output = server.run("projections retry", &["ordres"]).await;
+    let advised = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && advised.contains("orders, stock") && advised.contains("all"),
+        "{advised}"
+    );
+    server.stop_and_verify().await;
+}
