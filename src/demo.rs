@@ -7,6 +7,7 @@ mod shop;
 
 use std::{collections::BTreeMap, time::Instant};
 
+use event_store::Position;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -23,7 +24,7 @@ pub struct Outcome {
     /// Orders per second, from the first request until the last order was settled.
     pub orders_per_s: f64,
     /// Checkout requests that were acknowledged: idempotency key, order id and position.
-    pub acknowledged: Vec<(String, Uuid, u64)>,
+    pub acknowledged: Vec<(String, Uuid, Position)>,
     /// Money by currency, in minor units.
     pub money: MoneySummary,
     /// Units over all SKUs.

@@ -14,7 +14,7 @@ mod report;
 mod stock;
 mod violation;
 
-use event_store::{EventStore, Filter, Position, RecordedEvent, StoreError};
+use event_store::{EventStore, Filter, Numbering, Position, RecordedEvent, StoreError};
 use projections::Fact;
 
 pub use evidence::{Acknowledged, Evidence, ProviderCapture, ProviderPayment, ReadModel, Subscriber};
@@ -30,7 +30,7 @@ const PAGE_EVENTS: usize = 2_000;
 /// Reads the log up to its present end and checks every invariant that the evidence allows.
 pub async fn check(store: &dyn EventStore, evidence: &Evidence) -> Result<Report, StoreError> {
     let head = store.head().await?;
-    let mut checker = Checker::new(evidence);
+    let mut checker = Checker::new(evidence, store.numbering());
     let mut after = Position::START;
     while after < head {
         let page = store.read_all(after, &Filter::all(), PAGE_EVENTS).await?;
@@ -58,11 +58,11 @@ struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    fn new(evidence: &'a Evidence) -> Self {
+    fn new(evidence: &'a Evidence, numbering: Numbering) -> Self {
         Self {
             evidence,
             findings: Findings::default(),
-            log_order: log_order::LogOrder::default(),
+            log_order: log_order::LogOrder::new(numbering),
             acknowledgements: acknowledgements::Acknowledgements::new(&evidence.acknowledged),
             stock: stock::Stock::default(),
             payments: payments::Payments::default(),

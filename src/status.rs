@@ -8,7 +8,7 @@ pub mod print;
 use std::{sync::Arc, time::Duration};
 
 use axum::{Json, Router, routing::get};
-use event_store::EventStore;
+use event_store::{EventStore, Position};
 use platform::{
     postgres::Databases,
     problem::{Problem, UNAVAILABLE},
@@ -29,7 +29,8 @@ const STATEMENT_TIMEOUT: &str = "3s";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Report {
     /// The position of the last event.
-    pub head: u64,
+    #[schema(value_type = u64)]
+    pub head: Position,
     /// How many streams there are, by category.
     pub streams: Vec<Count>,
     /// Every read model.
@@ -57,8 +58,9 @@ pub struct Projection {
     /// The version that is read.
     pub version: Option<i32>,
     /// Everything up to here is in it.
-    pub checkpoint: u64,
-    /// How many positions of the log are not.
+    #[schema(value_type = u64)]
+    pub checkpoint: Position,
+    /// How far the log goes on behind it, as the store counts: in events where positions are dense.
     pub lag: u64,
     /// Which process writes it; none when no process does.
     pub holder: Option<String>,
@@ -76,7 +78,8 @@ pub struct Building {
     /// Its number.
     pub version: i32,
     /// Everything up to here is in it.
-    pub checkpoint: u64,
+    #[schema(value_type = u64)]
+    pub checkpoint: Position,
 }
 
 /// A stream that a projection keeps back.
@@ -96,8 +99,9 @@ pub struct Parked {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Sagas {
     /// Everything up to here is handled.
-    pub checkpoint: u64,
-    /// How many positions of the log are not.
+    #[schema(value_type = u64)]
+    pub checkpoint: Position,
+    /// How far the log goes on behind it, as the store counts: in events where positions are dense.
     pub lag: u64,
     /// Which process drives them; none when no process does.
     pub holder: Option<String>,

@@ -139,7 +139,7 @@ async fn apply_facts(
     while let Some(mut part) = parts.pop() {
         part.retain(|fact| !parking.is_parked_before(fact));
         let Some(last) = part.last() else { continue };
-        let position = versions::position_from(last.position);
+        let position = versions::position_from(last.position)?;
         let mut savepoint = tx.begin().await?;
         match projector.apply(&part, &mut savepoint).await {
             Ok(()) => savepoint.commit().await?,
@@ -192,7 +192,7 @@ impl Parking {
             version = self.version,
             stream = %event.stream,
             revision = event.revision,
-            position = event.position.0,
+            position = %event.position,
             event = event.name,
             reason,
             "parked a stream: the event cannot be applied, and what follows in this stream is kept back",

@@ -1,6 +1,6 @@
 //! What can go wrong while a read model is kept, told apart by what is done about it.
 
-use event_store::{Position, StoreError};
+use event_store::{ColumnError, Position, StoreError};
 
 use crate::{ApplyError, Difference};
 
@@ -93,8 +93,8 @@ pub enum Error {
     #[error("interrupted; what was done is kept, and the next run goes on from there")]
     Interrupted,
     /// A position that the database cannot count to.
-    #[error("position {0} is out of range")]
-    PositionOutOfRange(Position),
+    #[error(transparent)]
+    Position(#[from] ColumnError),
     /// The schema of the registry could not be brought up to date.
     #[error("the registry of projections could not be migrated: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),

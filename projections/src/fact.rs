@@ -1,7 +1,7 @@
 //! A recorded event, decoded and of a known type. What cannot become a fact parks its stream.
 
 use chrono::{DateTime, Utc};
-use event_store::{RecordedEvent, limits::PAYLOAD_BYTES_MAX};
+use event_store::{ColumnError, RecordedEvent, limits::PAYLOAD_BYTES_MAX};
 use events::{
     Category, DecodeError, DomainEvent, StreamName, catalog::CatalogEvent, checkout::CheckoutEvent,
     credit::CreditEvent, inventory::InventoryEvent, ledger::LedgerEvent, order::OrderEvent,
@@ -57,14 +57,12 @@ pub enum Unreadable {
         /// What was found.
         category: String,
     },
-    /// Its place does not fit into the database's numbers.
-    #[error("position {position} or revision {revision} is too large")]
-    TooFar {
-        /// The position.
-        position: u64,
-        /// The revision.
-        revision: u64,
-    },
+    /// Its place in the log does not fit into the database's numbers.
+    #[error(transparent)]
+    TooFar(#[from] ColumnError),
+    /// Its place in its stream does not either.
+    #[error("revision {0} is too large for a column")]
+    RevisionTooLarge(u64),
 }
 
 impl Fact {
@@ -73,11 +71,12 @@ impl Fact {
         if recorded.payload.len() > PAYLOAD_BYTES_MAX {
             return Err(Unreadable::TooLarge { bytes: recorded.payload.len() });
         }
-        let too_far = |_| Unreadable::TooFar { position: recorded.position.0, revision: recorded.revision };
+        let revision =
+            i64::try_from(recorded.revision).map_err(|_| Unreadable::RevisionTooLarge(recorded.revision));
         Ok(Self {
-            position: i64::try_from(recorded.position.0).map_err(too_far)?,
+            position: recorded.position.to_column()?,
             stream: recorded.stream.clone(),
-            revision: i64::try_from(recorded.revision).map_err(too_far)?,
+            revision: revision?,
             name: recorded.name.clone(),
             occurred_at: recorded.metadata.occurred_at,
             event: Event::decode(recorded)?,

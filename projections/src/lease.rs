@@ -138,9 +138,13 @@ mod tests {
         database, sales, versions,
     };
 
+    fn at(column: i64) -> Position {
+        Position::from_column(column).unwrap()
+    }
+
     /// A stretch of the log without events that the projection wants.
-    fn batch(after: u64, through: u64) -> Batch {
-        Batch { after: Position(after), events: Vec::new(), through: Position(through) }
+    fn batch(after: i64, through: i64) -> Batch {
+        Batch { after: at(after), events: Vec::new(), through: at(through) }
     }
 
     #[tokio::test]
@@ -174,7 +178,7 @@ mod tests {
         batch::write(&sales::Sales, &second, 0, &batch(1, 3), &mut second_db).await.unwrap();
         let later = batch::write(&sales::Sales, &first, 0, &batch(3, 4), &mut first_db).await;
         assert!(matches!(later, Err(Error::Fenced { .. })), "{later:?}");
-        assert_eq!(versions::checkpoint(&mut first_db).await.unwrap(), Position(3));
+        assert_eq!(versions::checkpoint(&mut first_db).await.unwrap(), at(3));
     }
 
     #[tokio::test]

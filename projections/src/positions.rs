@@ -62,7 +62,7 @@ impl Positions {
     pub async fn current(&self, projection: &'static str) -> Result<Position, sqlx::Error> {
         let sql = format!("select position from read.{projection}_position");
         let position: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&self.reader).await?;
-        Ok(versions::position_from(position))
+        versions::position_from(position)
     }
 
     /// Waits until a read model has got to `wanted`, but not past `deadline`.

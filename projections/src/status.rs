@@ -17,7 +17,7 @@ pub struct ProjectionStatus {
     pub version: Option<i32>,
     /// Everything up to here is in it.
     pub checkpoint: Position,
-    /// How many positions of the log are not.
+    /// How far the log goes on behind it, as the store counts: in events where positions are dense.
     pub lag: u64,
     /// Who writes it, while the lease lasts.
     pub holder: Option<String>,
@@ -64,7 +64,7 @@ pub async fn status(
     db.close().await?;
     let head = store.head().await?;
     for status in &mut all {
-        status.lag = head.0.saturating_sub(status.checkpoint.0);
+        status.lag = head.distance_from(status.checkpoint);
     }
     Ok(all)
 }
@@ -116,5 +116,5 @@ async fn one(projection: &dyn Projector, db: &mut PgConnection) -> Result<Projec
 async fn slowest(schema: &str, db: &mut PgConnection) -> Result<Position, Error> {
     let sql = format!("select coalesce(min(position), 0) from {schema}.checkpoint");
     let position: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(db).await?;
-    Ok(versions::position_from(position))
+    Ok(versions::position_from(position)?)
 }

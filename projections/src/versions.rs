@@ -171,7 +171,8 @@ pub(crate) async fn shards(db: &mut PgConnection) -> Result<Vec<(i16, Position)>
         sqlx::query_as("select shard, position from checkpoint where shard > 0 order by shard")
             .fetch_all(db)
             .await?;
-    Ok(shards.into_iter().map(|(shard, position)| (shard, position_from(position))).collect())
+    let shards = shards.into_iter().map(|(shard, position)| Ok((shard, position_from(position)?)));
+    shards.collect()
 }
 
 /// Makes one checkpoint out of the workers', who must all have got to `position`.
@@ -282,7 +283,7 @@ pub(crate) async fn publish(
 /// Where a version is that is filled. The search path must be its schema.
 pub(crate) async fn checkpoint(db: &mut PgConnection) -> Result<Position, Error> {
     let sql = "select position from checkpoint where shard = 0";
-    Ok(position_from(sqlx::query_scalar(sql).fetch_one(db).await?))
+    Ok(position_from(sqlx::query_scalar(sql).fetch_one(db).await?)?)
 }
 
 /// Where a version is that is filled, whatever the search path.
@@ -292,15 +293,15 @@ pub(crate) async fn checkpoint_of(
     db: &mut PgConnection,
 ) -> Result<Position, Error> {
     let sql = format!("select position from {}.checkpoint where shard = 0", definition.schema(version));
-    Ok(position_from(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(db).await?))
+    Ok(position_from(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(db).await?)?)
 }
 
 /// A position as the database keeps it.
 pub(crate) fn position_to(position: Position) -> Result<i64, Error> {
-    i64::try_from(position.0).map_err(|_| Error::PositionOutOfRange(position))
+    Ok(position.to_column()?)
 }
 
-/// A position that the database kept; it never keeps a negative one.
-pub(crate) fn position_from(position: i64) -> Position {
-    Position(u64::try_from(position).unwrap_or(0))
+/// A position that the database kept.
+pub(crate) fn position_from(column: i64) -> Result<Position, sqlx::Error> {
+    Position::from_column(column).map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }

@@ -57,7 +57,9 @@ fn matches(tags: &str, tag: &str) -> bool {
 /// Says which position an answer reflects, and that it waited where it was asked to.
 pub(crate) fn describe(response: &mut Response, conditions: &Conditions, position: Position) {
     let headers = response.headers_mut();
-    headers.insert(POSITION, HeaderValue::from(position.0));
+    if let Ok(position) = HeaderValue::try_from(position.to_string()) {
+        headers.insert(POSITION, position);
+    }
     // Anybody may keep a copy, but must ask whether it is still right.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     if conditions.waits && conditions.at_least.is_some() {

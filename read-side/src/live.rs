@@ -25,7 +25,7 @@ use crate::{
     answer,
     asked::{Asked, Conditions, Unfit},
     documented::Freshness,
-    models::ReadModels,
+    models::{ReadModels, position_from},
     refusal,
 };
 
@@ -139,13 +139,11 @@ impl Follower {
     async fn next_page(&mut self) -> Vec<ChangeRow> {
         loop {
             match self.read().await {
-                Ok((rows, _)) if !rows.is_empty() => {
-                    if let Some(last) = rows.last() {
-                        self.after = Position(u64::try_from(last.position).unwrap_or(0));
-                    }
+                Ok((rows, through, _)) if !rows.is_empty() => {
+                    self.after = through;
                     return rows;
                 }
-                Ok((_, at)) => {
+                Ok((_, _, at)) => {
                     let _ = self.models.positions.moved("feed", at, LOOK_AGAIN).await;
                 }
                 Err(problem) => {
@@ -156,18 +154,21 @@ impl Follower {
         }
     }
 
-    /// The next changes, and the position of the feed in the same snapshot.
-    async fn read(&self) -> Result<(Vec<ChangeRow>, Position), Problem> {
+    /// The next changes, up to where they go, and the position of the feed in the same snapshot.
+    async fn read(&self) -> Result<(Vec<ChangeRow>, Position, Position), Problem> {
         let mut snapshot = self.models.snapshot("feed", &Conditions::none()).await?;
-        let after = i64::try_from(self.after.0).unwrap_or(i64::MAX);
+        // Behind what a column can hold there is nothing.
+        let after = self.after.to_column().unwrap_or(i64::MAX);
         let mut query = QueryBuilder::new("select ");
         query.push(ChangeRow::COLUMNS).push(" from read.order_changes where position > ").push_bind(after);
         if let Some(order) = self.order {
             query.push(" and order_id = ").push_bind(order);
         }
         query.push(" order by position limit ").push_bind(PAGE);
-        let rows = snapshot.rows(query).await?;
-        Ok((rows, snapshot.position))
+        let rows: Vec<ChangeRow> = snapshot.rows(query).await?;
+        let through = rows.last().map(|last| position_from(last.position)).transpose();
+        let through = through.map_err(refusal::failed)?.unwrap_or(self.after);
+        Ok((rows, through, snapshot.position))
     }
 }
 

@@ -85,9 +85,7 @@ impl ReadModels {
             drop(snapshot);
             let waited = self.positions.wait_for(projection, wanted, conditions.deadline).await;
             waited.map_err(|error| match error {
-                WaitError::NotFreshEnough(stale) => {
-                    refusal::not_fresh_enough(stale.current.0, stale.wanted.0)
-                }
+                WaitError::NotFreshEnough(stale) => refusal::not_fresh_enough(stale.current, stale.wanted),
                 WaitError::Database(error) => refusal::failed(error),
             })?;
         }
@@ -98,7 +96,7 @@ impl ReadModels {
         let mut tx = self.pool.begin_with(projections::snapshot_of(projection)).await?;
         let sql = format!("select position from read.{projection}_position");
         let position: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *tx).await?;
-        Ok(Snapshot { tx, position: Position(u64::try_from(position).unwrap_or(0)) })
+        Ok(Snapshot { tx, position: position_from(position)? })
     }
 }
 
@@ -116,4 +114,9 @@ impl Snapshot {
     {
         query.build_query_as().fetch_all(&mut *self.tx).await.map_err(refusal::failed)
     }
+}
+
+/// From a column of a read model.
+pub(crate) fn position_from(column: i64) -> Result<Position, sqlx::Error> {
+    Position::from_column(column).map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }

@@ -3,6 +3,8 @@
 use std::{borrow::Cow, time::Duration};
 
 use platform::problem::{INTERNAL, INVALID_REQUEST, NOT_FOUND, Problem, UNAVAILABLE};
+use projections::Position;
+use serde_json::json;
 use sqlx::error::DatabaseError;
 
 platform::problem_types! {
@@ -65,11 +67,11 @@ fn unavailable() -> Problem {
 }
 
 /// The read model is not at the position that was asked for.
-pub(crate) fn not_fresh_enough(current: u64, wanted: u64) -> Problem {
+pub(crate) fn not_fresh_enough(current: Position, wanted: Position) -> Problem {
     Problem::new(&NOT_FRESH_ENOUGH)
         .detail(format!("the read model is at position {current}, not yet at {wanted}"))
-        .with("position", current)
-        .with("at_least", wanted)
+        .with("position", json!(current))
+        .with("at_least", json!(wanted))
         .retry_after(RETRY_AFTER)
 }
 

@@ -11,7 +11,6 @@ use counterfoil::{
     run::Running,
     table::{number, table},
 };
-use event_store::Position;
 use events::{Category, Currency, Money};
 use indicatif::{ProgressBar, ProgressStyle};
 use platform::clock::Clock;
@@ -63,7 +62,7 @@ async fn check(settings: &Settings, running: &Running, outcome: &Outcome) -> Res
         .iter()
         .map(|(_, order_id, position)| Acknowledged {
             stream: Category::Order.stream(order_id).to_string(),
-            position: Position(*position),
+            position: *position,
             command_id: None,
         })
         .collect();

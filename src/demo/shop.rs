@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use event_store::Position;
 use futures::{StreamExt, TryStreamExt};
 use reqwest::{Client, Response, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -117,7 +118,7 @@ struct Items<T> {
 }
 
 /// Where the order of a visit can be found.
-fn order_id(plan: &Plan, acknowledged: &[(String, Uuid, u64)]) -> Uuid {
+fn order_id(plan: &Plan, acknowledged: &[(String, Uuid, Position)]) -> Uuid {
     acknowledged.iter().find(|(key, ..)| *key == plan.idempotency_key).map_or(Uuid::nil(), |(_, id, _)| *id)
 }
 
@@ -147,7 +148,7 @@ impl Shop {
         &self,
         plans: &[Plan],
         progress: &(impl Fn(&str, u64, u64) + Sync),
-    ) -> Result<Vec<(String, Uuid, u64)>, Error> {
+    ) -> Result<Vec<(String, Uuid, Position)>, Error> {
         let done = AtomicU64::new(0);
         futures::stream::iter(plans)
             .map(|plan| async {
@@ -161,11 +162,11 @@ impl Shop {
             .await
     }
 
-    async fn check_out(&self, plan: &Plan) -> Result<(String, Uuid, u64), Error> {
+    async fn check_out(&self, plan: &Plan) -> Result<(String, Uuid, Position), Error> {
         #[derive(Deserialize)]
         struct Accepted {
             order_id: Uuid,
-            position: u64,
+            position: Position,
         }
         let lines: Vec<Value> =
             plan.lines.iter().map(|(sku, quantity)| json!({"sku": sku, "quantity": quantity})).collect();
@@ -177,7 +178,7 @@ impl Shop {
         });
         let clicks = if plan.double_click { 2 } else { 1 };
         let requests = (0..clicks).map(|_| self.command("/checkouts", &plan.idempotency_key, &body));
-        let mut placed = (Uuid::nil(), 0);
+        let mut placed = (Uuid::nil(), Position::START);
         for answer in futures::future::try_join_all(requests).await? {
             let accepted: Accepted = self.read("a checkout", answer).await?;
             placed = (accepted.order_id, accepted.position);
@@ -189,7 +190,7 @@ impl Shop {
     pub(super) async fn settle(
         &self,
         plans: &[Plan],
-        acknowledged: &[(String, Uuid, u64)],
+        acknowledged: &[(String, Uuid, Position)],
         progress: &(impl Fn(&str, u64, u64) + Sync),
     ) -> Result<(), Error> {
         let done = AtomicU64::new(0);
@@ -274,7 +275,7 @@ impl Shop {
     /// How the orders of this demonstration ended, as a customer is shown, and what money they moved.
     pub(super) async fn tally(
         &self,
-        acknowledged: &[(String, Uuid, u64)],
+        acknowledged: &[(String, Uuid, Position)],
     ) -> Result<(BTreeMap<String, u64>, MoneySummary), Error> {
         let orders: Vec<Option<OrderView>> = futures::stream::iter(acknowledged)
             .map(|(_, order_id, _)| self.order(*order_id))

@@ -12,6 +12,8 @@ use super::{Acknowledged, Violation, report::Findings};
 #[derive(Debug)]
 pub(super) struct Acknowledgements<'a> {
     commands: HashMap<Uuid, Run>,
+    /// How many events were taken.
+    events: u64,
     told: &'a [Acknowledged],
     /// What was told and not yet seen in the log, by position.
     unseen: HashMap<Position, Vec<&'a Acknowledged>>,
@@ -22,6 +24,8 @@ pub(super) struct Acknowledgements<'a> {
 struct Run {
     stream: String,
     first: Position,
+    /// How many events of the log were before the first.
+    before: u64,
     events: u64,
     next_revision: u64,
 }
@@ -32,11 +36,13 @@ impl<'a> Acknowledgements<'a> {
         for acknowledged in told {
             unseen.entry(acknowledged.position).or_default().push(acknowledged);
         }
-        Self { commands: HashMap::new(), told, unseen }
+        Self { commands: HashMap::new(), events: 0, told, unseen }
     }
 
     pub(super) fn take(&mut self, recorded: &RecordedEvent, findings: &mut Findings) {
         let stream = recorded.stream.as_str();
+        let before = self.events;
+        self.events += 1;
         if let Some(unseen) = self.unseen.get_mut(&recorded.position) {
             unseen.retain(|acknowledged| acknowledged.stream != stream);
         }
@@ -47,12 +53,13 @@ impl<'a> Acknowledgements<'a> {
         let run = self.commands.entry(command_id).or_insert_with(|| Run {
             stream: stream.to_owned(),
             first: recorded.position,
+            before,
             events: 0,
             next_revision: recorded.revision,
         });
         let follows = run.stream == stream
             && run.next_revision == recorded.revision
-            && run.first.0 + run.events == recorded.position.0;
+            && run.before + run.events == before;
         if !follows {
             findings.broken(Violation::CarriedOutTwice {
                 command_id,

@@ -1,7 +1,7 @@
 //! Where the figures of a report come from: the log's own tables, the coordinator's, the registry of
 //! projections, and the read model of what needs a person.
 
-use event_store::EventStore;
+use event_store::{EventStore, Position};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use super::{Building, Count, Parked, Projection, Report, Sagas, Sources};
@@ -21,7 +21,7 @@ pub enum Error {
 }
 
 pub(super) async fn gather(sources: &Sources) -> Result<Report, Error> {
-    let head = sources.store.head().await?.0;
+    let head = sources.store.head().await?;
     Ok(Report {
         head,
         streams: streams(&sources.service).await?,
@@ -39,7 +39,7 @@ async fn streams(service: &PgPool) -> Result<Vec<Count>, sqlx::Error> {
     .await
 }
 
-async fn sagas(service: &PgPool, head: u64) -> Result<Sagas, sqlx::Error> {
+async fn sagas(service: &PgPool, head: Position) -> Result<Sagas, sqlx::Error> {
     let (checkpoint, holder): (i64, Option<String>) = sqlx::query_as(
         "select coalesce((select min(position) from sagas.checkpoint), 0),
             (select holder from sagas.lease where runs_out_at > clock_timestamp() limit 1)",
@@ -51,8 +51,9 @@ async fn sagas(service: &PgPool, head: u64) -> Result<Sagas, sqlx::Error> {
     )
     .fetch_all(service)
     .await?;
-    let checkpoint = u64::try_from(checkpoint).unwrap_or(0);
-    Ok(Sagas { checkpoint, lag: head.saturating_sub(checkpoint), holder, in_flight })
+    let checkpoint =
+        Position::from_column(checkpoint).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    Ok(Sagas { checkpoint, lag: head.distance_from(checkpoint), holder, in_flight })
 }
 
 /// The read model does not exist before a projector has run once; nothing has needed anybody then.
@@ -89,10 +90,10 @@ impl From<projections::ProjectionStatus> for Projection {
         Self {
             name: status.name.to_owned(),
             version: status.version,
-            checkpoint: status.checkpoint.0,
+            checkpoint: status.checkpoint,
             lag: status.lag,
             holder: status.holder,
-            building: status.building.map(|(version, at)| Building { version, checkpoint: at.0 }),
+            building: status.building.map(|(version, at)| Building { version, checkpoint: at }),
             previous: status.previous,
             parked: parked.collect(),
         }

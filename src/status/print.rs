@@ -92,18 +92,24 @@ pub fn projections(projections: &[Projection]) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use event_store::Position;
+
     use super::*;
     use crate::status::{Parked, Sagas};
+
+    fn at(column: i64) -> Position {
+        Position::from_column(column).unwrap()
+    }
 
     fn report() -> Report {
         let count = |name: &str, count| Count { name: name.to_owned(), count };
         Report {
-            head: 4711,
+            head: at(4711),
             streams: vec![count("order", 12)],
             projections: vec![Projection {
                 name: "orders".to_owned(),
                 version: Some(2),
-                checkpoint: 4700,
+                checkpoint: at(4700),
                 lag: 11,
                 holder: None,
                 building: None,
@@ -116,7 +122,7 @@ mod tests {
                 }],
             }],
             sagas: Sagas {
-                checkpoint: 4711,
+                checkpoint: at(4711),
                 lag: 0,
                 holder: Some("pid 1".to_owned()),
                 in_flight: Vec::new(),

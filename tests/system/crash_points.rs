@@ -229,7 +229,7 @@ pub(crate) async fn every_event_was_seen_once(server: &Server, follower: &Follow
     let (mut written, mut after) = (Vec::new(), Position::START);
     loop {
         let page = store.read_all(after, &filter, 1_000).await.unwrap();
-        written.extend(page.events.iter().map(|event| event.position.0));
+        written.extend(page.events.iter().map(|event| event.position));
         after = page.scanned;
         if page.end {
             break;

@@ -10,10 +10,10 @@ pub mod limits;
 pub mod memory;
 mod open;
 mod port;
+mod position;
 pub mod postgres;
 
 pub use error::{AppendError, FoundEvent, StoreError};
 pub use open::{OpenError, open};
-pub use port::{
-    Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, Page, Position, RecordedEvent,
-};
+pub use port::{Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, Page, RecordedEvent};
+pub use position::{ColumnError, NotAPosition, Numbering, Position};

@@ -18,8 +18,8 @@ use uuid::Uuid;
 pub use faults::{Fault, FaultPlan, Operation};
 
 use crate::{
-    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, Page, Position,
-    RecordedEvent, StoreError, follow, follow::Wakes, limits,
+    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, Numbering, Page,
+    Position, RecordedEvent, StoreError, follow, follow::Wakes, limits, port,
 };
 use log::Log;
 
@@ -121,6 +121,10 @@ impl fmt::Debug for MemoryStore {
 
 #[async_trait]
 impl EventStore for MemoryStore {
+    fn numbering(&self) -> Numbering {
+        Numbering::Dense
+    }
+
     async fn append(
         &self,
         stream: &StreamName,
@@ -138,6 +142,15 @@ impl EventStore for MemoryStore {
             appended
         };
         lost.map_or(Ok(appended), |lost| Err(StoreError::from(lost).into()))
+    }
+
+    async fn positions_of(
+        &self,
+        _: &StreamName,
+        appended: Appended,
+        count: usize,
+    ) -> Result<Vec<Position>, StoreError> {
+        Ok(port::dense_positions_of(appended, count))
     }
 
     async fn read_stream(

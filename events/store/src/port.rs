@@ -7,35 +7,9 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use events::{Category, Metadata, StreamName};
 use futures::stream::BoxStream;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{AppendError, StoreError};
-
-/// A place in the log of everything. Ordered; in Postgres also dense, from 1. `Position::START` is
-/// before the first event. Its text form is stable, for cursors and `Last-Event-ID`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
-#[serde(transparent)]
-pub struct Position(pub u64);
-
-impl Position {
-    /// Before the first event.
-    pub const START: Self = Self(0);
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::str::FromStr for Position {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
-    }
-}
+use crate::{AppendError, Numbering, Position, StoreError};
 
 /// What a caller knows of the stream that it appends to. Revisions count from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -108,7 +82,7 @@ pub struct RecordedEvent {
 pub struct Appended {
     /// The revision of the last event.
     pub revision: u64,
-    /// The position of the last event. The events of one append have consecutive positions.
+    /// The position of the last event. No event of another append is between those of one.
     pub position: Position,
     /// The same append had been made before, and this is its answer again.
     pub replayed: bool,
@@ -168,6 +142,9 @@ pub struct Page {
 /// The store of everything that happened.
 #[async_trait]
 pub trait EventStore: Send + Sync + fmt::Debug + 'static {
+    /// What this engine promises of its positions.
+    fn numbering(&self) -> Numbering;
+
     /// Writes events at the end of one stream, all or none.
     ///
     /// Repeating an append (same stream, ids, and expectation) answers as the first time did, with
@@ -180,6 +157,15 @@ pub trait EventStore: Send + Sync + fmt::Debug + 'static {
         expected: ExpectedRevision,
         events: Vec<NewEvent>,
     ) -> Result<Appended, AppendError>;
+
+    /// The positions of the last `count` events of an append that was answered with `appended`, in order.
+    /// The append itself tells only the last one, because not every engine knows more.
+    async fn positions_of(
+        &self,
+        stream: &StreamName,
+        appended: Appended,
+        count: usize,
+    ) -> Result<Vec<Position>, StoreError>;
 
     /// Reads at most `limit` events of one stream: forwards those with a revision of at least `from`
     /// (`None` from the first), backwards those with a revision of at most `from` (`None` from the
@@ -212,4 +198,10 @@ pub trait EventStore: Send + Sync + fmt::Debug + 'static {
 
     /// Finishes the appends that were begun and takes no more.
     async fn close(&self);
+}
+
+/// [`EventStore::positions_of`] where positions are dense: those of one append follow on each other.
+pub(crate) fn dense_positions_of(appended: Appended, count: usize) -> Vec<Position> {
+    let last = appended.position.number();
+    (0..count as u64).rev().map(|back| Position::of(last.saturating_sub(back))).collect()
 }

@@ -28,8 +28,8 @@ use self::{
     sequencer::{Patience, Sequencer},
 };
 use crate::{
-    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, Page, Position,
-    RecordedEvent, StoreError, follow, follow::Wakes,
+    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, Numbering, Page,
+    Position, RecordedEvent, StoreError, follow, follow::Wakes, port,
 };
 
 /// How a [`PostgresStore`] deals with load and outages. The defaults suit a service.
@@ -139,6 +139,10 @@ fn for_lookups(options: &PgConnectOptions, timeout: Duration) -> PgConnectOption
 
 #[async_trait]
 impl EventStore for PostgresStore {
+    fn numbering(&self) -> Numbering {
+        Numbering::Dense
+    }
+
     async fn append(
         &self,
         stream: &StreamName,
@@ -146,6 +150,15 @@ impl EventStore for PostgresStore {
         events: Vec<NewEvent>,
     ) -> Result<Appended, AppendError> {
         self.inner.sequencer.append(stream, expected, events).await
+    }
+
+    async fn positions_of(
+        &self,
+        _: &StreamName,
+        appended: Appended,
+        count: usize,
+    ) -> Result<Vec<Position>, StoreError> {
+        Ok(port::dense_positions_of(appended, count))
     }
 
     async fn read_stream(

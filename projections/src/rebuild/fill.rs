@@ -229,8 +229,8 @@ fn until(target: Position, mut page: Page) -> Page {
 
 #[allow(clippy::cast_precision_loss, reason = "a rate for people to look at")]
 fn rate(first: Position, done: Position, target: Position, elapsed: Duration) -> Progress {
-    let per_second = done.0.saturating_sub(first.0) as f64 / elapsed.as_secs_f64().max(0.001);
-    let left = target.0.saturating_sub(done.0) as f64 / per_second;
+    let per_second = done.distance_from(first) as f64 / elapsed.as_secs_f64().max(0.001);
+    let left = target.distance_from(done) as f64 / per_second;
     let left = (left.is_finite() && left < 1e9).then(|| Duration::from_secs_f64(left));
     Progress { stage: Stage::Filling, done, target, per_second, left }
 }

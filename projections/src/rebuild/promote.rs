@@ -16,8 +16,8 @@ use crate::{
     versions,
 };
 
-/// How far behind a version may be when the live one is stopped for the switch, in positions.
-const GAP_MAX: u64 = 4_000;
+/// How far behind a version may be when the live one is stopped for the switch, in events.
+const GAP_MAX: usize = 4_000;
 
 /// How often the switch is tried when readers or writers are in the way.
 const TRIES: u32 = 30;
@@ -77,20 +77,15 @@ impl Site {
         let mut through = after;
         if let Some(live) = live {
             let live_at = versions::checkpoint_of(definition, live, &mut tx).await?;
-            if live_at.0.saturating_sub(after.0) > GAP_MAX {
-                return Ok(false);
-            }
             through = live_at.max(after);
         }
         let mut events = Vec::new();
-        let mut read = after;
-        while read < through {
-            let page = self
-                .store
-                .read_all(read, &definition.filter(), usize::try_from(GAP_MAX).unwrap_or(1))
-                .await?;
+        if after < through {
+            let page = self.store.read_all(after, &definition.filter(), GAP_MAX).await?;
+            if page.scanned < through {
+                return Ok(false);
+            }
             events.extend(page.events.into_iter().filter(|event| event.position <= through));
-            read = page.scanned;
         }
         let batch = Batch { after, events, through };
         batch::apply(&*self.projection, lease.version, parked, &batch.events, &mut tx).await?;

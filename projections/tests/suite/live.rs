@@ -180,7 +180,7 @@ async fn outages_of_the_log_are_survived_without_gap_or_double() {
         world.append_until_written(&stream, &placed(order, None, vec![line("mug", 1, 250)])).await;
         world.append_until_written(&stream, &confirmed(order, 250)).await;
     }
-    world.reached("sales", Position(100)).await;
+    world.reached("sales", Position::from_column(100).unwrap()).await;
     runner.stop().await;
     let sold: (i64, i64) = sqlx::query_as("select orders, amount from read.sales_days")
         .fetch_one(&mut world.reader().await)

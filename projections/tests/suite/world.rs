@@ -110,7 +110,7 @@ impl World {
     pub async fn reached(&self, name: &str, position: Position) {
         let mut db = self.projector().await;
         eventually(&format!("{name} is at {position}"), async || {
-            self.position(name, &mut db).await >= Some(i64::try_from(position.0).unwrap())
+            self.position(name, &mut db).await >= Some(position.to_column().unwrap())
         })
         .await;
     }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use event_store::EventStore;
+use event_store::{EventStore, Position};
 use futures::{StreamExt, stream::FuturesUnordered};
 use read_side::Limits;
 use reqwest::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     history::*,
@@ -21,22 +21,26 @@ async fn a_read_waits_for_the_position_that_it_asks_for() {
     let head = served.world.store.head().await.unwrap();
     let path = format!("/orders/{order}");
 
-    let stale = served.request(&path).header("Counterfoil-At-Least", head.0).send().await.unwrap();
+    let stale = served.request(&path).header("Counterfoil-At-Least", head.to_string()).send().await.unwrap();
     assert_eq!(stale.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(stale.headers()["retry-after"], "1");
     let problem: Value = stale.json().await.unwrap();
     assert_eq!(problem["type"], "/problems/not-fresh-enough");
-    assert_eq!((problem["position"].as_u64(), problem["at_least"].as_u64()), (Some(0), Some(head.0)));
+    assert_eq!((&problem["position"], &problem["at_least"]), (&json!(0), &json!(head)));
 
     let waiting = tokio::spawn(
-        served.request(&path).header("Counterfoil-At-Least", head.0).header("Prefer", "wait=30").send(),
+        served
+            .request(&path)
+            .header("Counterfoil-At-Least", head.to_string())
+            .header("Prefer", "wait=30")
+            .send(),
     );
     served.start_projections();
     let answer = within("the waiting read is answered", waiting).await.unwrap().unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(answer.headers()["preference-applied"], "wait");
-    let position: u64 = answer.headers()["counterfoil-position"].to_str().unwrap().parse().unwrap();
-    assert!(position >= head.0);
+    let position: Position = answer.headers()["counterfoil-position"].to_str().unwrap().parse().unwrap();
+    assert!(position >= head);
     served.stop().await;
 }
 

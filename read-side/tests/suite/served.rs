@@ -65,7 +65,8 @@ impl Served {
     pub async fn fresh(&self, path: &str) -> Response {
         use event_store::EventStore;
         let head = self.world.store.head().await.unwrap();
-        let request = self.request(path).header("Counterfoil-At-Least", head.0).header("Prefer", "wait=30");
+        let request =
+            self.request(path).header("Counterfoil-At-Least", head.to_string()).header("Prefer", "wait=30");
         request.send().await.unwrap()
     }
 

@@ -1,6 +1,6 @@
 //! Two coordinators at once: whatever both do has one effect, and the one that was paused is refused.
 
-use event_store::EventStore;
+use event_store::{EventStore, Position};
 use events::order::Origin;
 use sagas::{
     coordinator::{CoordinatorState, Error, Idle, StateError},
@@ -87,5 +87,5 @@ async fn two_coordinators_that_take_turns_at_every_event_do_everything_once() {
         world.settle_for_now(&mut coordinator).await;
     }
     assert_eq!((world.see(order_id(1)).await, world.events().await), alone);
-    assert!(world.store.head().await.unwrap().0 > 0);
+    assert!(world.store.head().await.unwrap() > Position::START);
 }

@@ -27,6 +27,10 @@ fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
 }
 
+fn position(column: i64) -> Position {
+    Position::from_column(column).unwrap()
+}
+
 fn wake(seconds: i64) -> Wake {
     Wake { due_at: at(seconds), waiting: "authorizing".to_owned() }
 }
@@ -60,12 +64,12 @@ async fn what_is_kept_is_there_for_the_next_holder() {
             (payment.clone(), Some(wake(2))),
             (webhook.clone(), Some(wake(3))),
         ];
-        state.save(lease, LONG, &Changes { checkpoint: Position(7), wakes }).await.unwrap();
+        state.save(lease, LONG, &Changes { checkpoint: position(7), wakes }).await.unwrap();
         let wakes = vec![(payment, None), (checkout.clone(), Some(wake(9)))];
-        state.save(lease, LONG, &Changes { checkpoint: Position(8), wakes }).await.unwrap();
+        state.save(lease, LONG, &Changes { checkpoint: position(8), wakes }).await.unwrap();
         let mut kept = state.load().await.unwrap();
         kept.wakes.sort_by(|a, b| a.0.cmp(&b.0));
-        assert_eq!(kept.checkpoint, Position(8));
+        assert_eq!(kept.checkpoint, position(8));
         assert_eq!(kept.wakes, [(checkout, wake(9)), (webhook, wake(3))]);
     }
 }
@@ -75,14 +79,14 @@ async fn whoever_shows_an_old_lease_is_refused_and_changes_nothing() {
     for state in states().await {
         let old = state.acquire("paused", NONE).await.unwrap().unwrap();
         let new = state.acquire("second", LONG).await.unwrap().unwrap();
-        let changes = Changes { checkpoint: Position(5), wakes: vec![] };
+        let changes = Changes { checkpoint: position(5), wakes: vec![] };
         state.save(new, LONG, &changes).await.unwrap();
         let key = Key::Webhook("ntf_1".to_owned());
-        let stale = Changes { checkpoint: Position(3), wakes: vec![(key, Some(wake(1)))] };
+        let stale = Changes { checkpoint: position(3), wakes: vec![(key, Some(wake(1)))] };
         let refused = state.save(old, LONG, &stale).await.unwrap_err();
         assert!(matches!(refused, StateError::Fenced { fence } if fence == old.fence), "{refused}");
         let kept = state.load().await.unwrap();
-        assert_eq!((kept.checkpoint, kept.wakes), (Position(5), vec![]), "{state:?}");
+        assert_eq!((kept.checkpoint, kept.wakes), (position(5), vec![]), "{state:?}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use counterfoil::{config::Settings, database::Database, table::table};
-use event_store::EventStore;
+use event_store::{EventStore, Position};
 use indicatif::{ProgressBar, ProgressStyle};
 use platform::shutdown::Shutdown;
 use projections::{Error, Progress, Projector, RebuildOptions, Stage};
@@ -75,8 +75,8 @@ fn progress_bar(name: &'static str) -> ProgressBar {
 }
 
 fn tell(bar: &ProgressBar, progress: Progress) {
-    bar.set_length(progress.target.0);
-    bar.set_position(progress.done.0);
+    bar.set_length(progress.target.distance_from(Position::START));
+    bar.set_position(progress.done.distance_from(Position::START));
     bar.set_message(match progress.stage {
         Stage::Filling => "filling",
         Stage::Indexing => "indexing",

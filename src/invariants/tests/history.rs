@@ -18,6 +18,15 @@ pub(super) fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
 }
 
+pub(super) fn position(column: i64) -> Position {
+    Position::from_column(column).unwrap()
+}
+
+/// The position behind one, in a dense log.
+pub(super) fn next(before: Position) -> Position {
+    position(before.to_column().unwrap() + 1)
+}
+
 pub(super) fn gbp(pence: i64) -> Money {
     Money::new(pence, Currency::GBP)
 }
@@ -67,7 +76,7 @@ impl History {
 
     /// Puts an event at the end of the log and of its stream, whatever else it says.
     pub(super) fn append(&mut self, mut recorded: RecordedEvent) {
-        recorded.position = Position(self.head().0 + 1);
+        recorded.position = next(self.head());
         let next = self.revisions.entry(recorded.stream.clone()).or_default();
         recorded.revision = *next;
         *next += 1;

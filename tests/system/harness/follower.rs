@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use event_store::Position;
 use futures::StreamExt;
 
 use super::{Server, eventually};
@@ -13,7 +14,7 @@ use super::{Server, eventually};
 /// A subscriber that runs until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Follower {
-    positions: Arc<Mutex<Vec<u64>>>,
+    positions: Arc<Mutex<Vec<Position>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -26,12 +27,12 @@ impl Follower {
     }
 
     /// Every position that it was given, in the order in which they came.
-    pub(crate) fn positions(&self) -> Vec<u64> {
+    pub(crate) fn positions(&self) -> Vec<Position> {
         self.positions.lock().unwrap().clone()
     }
 
     /// Waits until it has been given `last`, and says what it was given in all.
-    pub(crate) async fn until(&self, last: u64) -> Vec<u64> {
+    pub(crate) async fn until(&self, last: Position) -> Vec<Position> {
         eventually(&format!("the subscriber has come to {last}"), || async {
             let positions = self.positions();
             positions.contains(&last).then_some(positions)
@@ -46,10 +47,10 @@ impl Drop for Follower {
     }
 }
 
-async fn follow(url: String, positions: Arc<Mutex<Vec<u64>>>) {
+async fn follow(url: String, positions: Arc<Mutex<Vec<Position>>>) {
     let http = reqwest::Client::new();
     loop {
-        let last = positions.lock().unwrap().last().copied().unwrap_or(0);
+        let last = positions.lock().unwrap().last().copied().unwrap_or_default();
         let request = http.get(&url).header("Last-Event-ID", last.to_string());
         if let Ok(answer) = request.send().await
             && answer.status().is_success()
@@ -60,7 +61,7 @@ async fn follow(url: String, positions: Arc<Mutex<Vec<u64>>>) {
     }
 }
 
-async fn take_in(answer: reqwest::Response, positions: &Mutex<Vec<u64>>) {
+async fn take_in(answer: reqwest::Response, positions: &Mutex<Vec<Position>>) {
     let mut bytes = answer.bytes_stream();
     let mut text = String::new();
     while let Some(Ok(piece)) = bytes.next().await {

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use event_store::StoreError;
+use event_store::{Position, StoreError};
 use platform::problem::{BODY_TOO_LARGE, INTERNAL, MEDIA_TYPE, Problem, UNAVAILABLE};
 use serde::Serialize;
 use utoipa::{
@@ -33,12 +33,13 @@ pub(super) struct Done {
     revision: Option<u64>,
     /// The position in the log; also in the header `Counterfoil-Position`. A read that sends it as
     /// `Counterfoil-At-Least` sees this command.
-    position: u64,
+    #[schema(value_type = u64)]
+    position: Position,
 }
 
 impl From<Handled> for Done {
     fn from(handled: Handled) -> Self {
-        Self { revision: handled.revision, position: handled.position.0 }
+        Self { revision: handled.revision, position: handled.position }
     }
 }
 
@@ -49,10 +50,12 @@ pub(super) fn done(handled: Handled) -> Response {
 
 /// The answer to a command that was carried out.
 pub(super) fn carried_out(status: StatusCode, handled: Handled, body: impl Serialize) -> Response {
-    tracing::info!(position = handled.position.0, replayed = handled.replayed, "a command was carried out");
+    tracing::info!(position = %handled.position, replayed = handled.replayed, "a command was carried out");
     let mut response = (status, Json(body)).into_response();
     let headers = response.headers_mut();
-    headers.insert(POSITION, HeaderValue::from(handled.position.0));
+    if let Ok(position) = HeaderValue::try_from(handled.position.to_string()) {
+        headers.insert(POSITION, position);
+    }
     if let Some(tag) =
         handled.revision.and_then(|revision| HeaderValue::try_from(format!("\"{revision}\"")).ok())
     {

@@ -9,6 +9,7 @@ mod pricing;
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use domain::order::Command;
+use event_store::Position;
 use events::{
     Money,
     ids::{CustomerId, OrderId},
@@ -103,7 +104,8 @@ pub(super) struct CheckoutAccepted {
     order_id: Uuid,
     #[schema(value_type = Amount)]
     total: Money,
-    position: u64,
+    #[schema(value_type = u64)]
+    position: Position,
 }
 
 /// Buy
@@ -168,7 +170,7 @@ async fn recall(api: &Api, order_id: OrderId, context: &CommandContext) -> Resul
 }
 
 fn accepted(order_id: OrderId, total: Money, handled: Handled) -> Response {
-    let body = CheckoutAccepted { order_id: order_id.0, total, position: handled.position.0 };
+    let body = CheckoutAccepted { order_id: order_id.0, total, position: handled.position };
     located(carried_out(StatusCode::ACCEPTED, handled, body), &format!("/orders/{order_id}"))
 }
 

@@ -3,6 +3,7 @@
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use domain::payment::{Command, Refusal};
+use event_store::Position;
 use events::ids::{CaptureId, RefundId};
 use platform::problem::{INVALID_REQUEST, NOT_FOUND, Problem};
 use serde::{Deserialize, Serialize};
@@ -56,7 +57,8 @@ impl RequestBody for RefundPayment {
 pub(super) struct CaptureAccepted {
     payment_id: Uuid,
     capture_id: Uuid,
-    position: u64,
+    #[schema(value_type = u64)]
+    position: Position,
 }
 
 /// A refund that is under way.
@@ -64,7 +66,8 @@ pub(super) struct CaptureAccepted {
 pub(super) struct RefundAccepted {
     payment_id: Uuid,
     refund_id: Uuid,
-    position: u64,
+    #[schema(value_type = u64)]
+    position: Position,
 }
 
 /// Take held money
@@ -82,7 +85,7 @@ pub(super) async fn capture(
     let command = Command::Capture { capture_id, amount: body.amount.money()? };
     let handled =
         send(&api, id, &headers, command, digest("capture-payment", &id.to_string(), &body)?).await?;
-    let body = CaptureAccepted { payment_id: id, capture_id: capture_id.0, position: handled.position.0 };
+    let body = CaptureAccepted { payment_id: id, capture_id: capture_id.0, position: handled.position };
     Ok(under_way(id, handled, body))
 }
 
@@ -101,7 +104,7 @@ pub(super) async fn refund(
     let digest = digest("refund-payment", &id.to_string(), &body)?;
     let command = Command::Refund { refund_id, amount: body.amount.money()?, reason: body.reason };
     let handled = send(&api, id, &headers, command, digest).await?;
-    let body = RefundAccepted { payment_id: id, refund_id: refund_id.0, position: handled.position.0 };
+    let body = RefundAccepted { payment_id: id, refund_id: refund_id.0, position: handled.position };
     Ok(under_way(id, handled, body))
 }
 

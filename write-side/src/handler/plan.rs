@@ -59,6 +59,16 @@ impl<D: Decider> Plan<D> {
         Ok(plan)
     }
 
+    /// How many events there are from the last one of the first command on: those at which a command can
+    /// end, whose positions its answer needs.
+    pub(super) fn ends(&self) -> usize {
+        let first_end = self.verdicts.iter().find_map(|verdict| match verdict {
+            Verdict::Events { upto, .. } => Some(*upto),
+            Verdict::Nothing { .. } | Verdict::Refused(_) | Verdict::RevisionMismatch { .. } => None,
+        });
+        first_end.map_or(0, |upto| self.events.len() - upto + 1)
+    }
+
     fn judge(
         &mut self,
         stream: &StreamName,
@@ -97,31 +107,31 @@ impl<D: Decider> Plan<D> {
 }
 
 /// Where the events of a batch are, or will be: behind one revision, all in one append.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Placement {
     base: Option<u64>,
     before: Position,
-    last: Position,
+    /// From the last event of the first command on.
+    ends: Vec<Position>,
     all: usize,
 }
 
 impl Placement {
     /// `all` events behind what the snapshot has seen.
     pub(super) fn behind<D: Decider>(snapshot: &Snapshot<D>, all: usize) -> Self {
-        Self { base: snapshot.revision(), before: snapshot.position(), last: snapshot.position(), all }
+        Self { base: snapshot.revision(), before: snapshot.position(), ends: Vec::new(), all }
     }
 
-    /// The same, now that the last of them is known to be at `last`.
-    pub(super) fn ending_at(self, last: Position) -> Self {
-        Self { last, ..self }
+    /// The same, now that the positions of as many events as [`Plan::ends`] are known.
+    pub(super) fn ending_at(self, ends: Vec<Position>) -> Self {
+        Self { ends, ..self }
     }
 
-    /// The answer of a command behind whose events there are `upto` of the batch. The events of one
-    /// append have consecutive positions.
-    pub(super) fn at(self, upto: usize) -> Handled {
+    /// The answer of a command up to and including whose events there are `upto` of the batch.
+    pub(super) fn at(&self, upto: usize) -> Handled {
         let position = match upto {
             0 => self.before,
-            upto => Position(self.last.0 - (self.all - upto) as u64),
+            upto => self.ends.iter().rev().nth(self.all - upto).copied().unwrap_or(self.before),
         };
         Handled { revision: revision_behind(self.base, upto), position, replayed: false }
     }

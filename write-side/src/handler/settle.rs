@@ -109,7 +109,8 @@ impl<'a, D: Decider> Settling<'a, D> {
                 return Ok(());
             }
         }
-        self.answer_judged(plan.verdicts, Placement::behind(&self.snapshot, 0)).await;
+        let placement = Placement::behind(&self.snapshot, 0);
+        self.answer_judged(plan.verdicts, &placement).await;
         Ok(())
     }
 
@@ -132,6 +133,7 @@ impl<'a, D: Decider> Settling<'a, D> {
         let expected = ExpectedRevision::after(self.snapshot.revision());
         let judged = plan.verdicts.len();
         let placement = Placement::behind(&self.snapshot, plan.events.len());
+        let ends = plan.ends();
         match self.shared.store.append(self.stream, expected, plan.events).await {
             Ok(appended)
                 if appended.replayed && !self.batch[..judged].iter().all(|pending| pending.unsure) =>
@@ -140,10 +142,13 @@ impl<'a, D: Decider> Settling<'a, D> {
             }
             Ok(appended) => {
                 crash_point("write.appended");
-                let placement = placement.ending_at(appended.position);
-                self.remember(&plan.verdicts, placement);
+                let placement = match self.shared.store.positions_of(self.stream, appended, ends).await {
+                    Ok(ends) => placement.ending_at(ends),
+                    Err(error) => return Err(self.unsure_of(judged, error)),
+                };
+                self.remember(&plan.verdicts, &placement);
                 self.snapshot.advance(plan.state, appended.revision, appended.position);
-                self.answer_judged(plan.verdicts, placement).await;
+                self.answer_judged(plan.verdicts, &placement).await;
                 Ok(())
             }
             Err(AppendError::Conflict { .. }) => Err(Setback::Conflict),
@@ -156,15 +161,18 @@ impl<'a, D: Decider> Settling<'a, D> {
                 self.batch.remove(0).answer(Err(HandleError::TooLarge(TooLarge { stream, reason })));
                 Ok(())
             }
-            Err(AppendError::Store(error)) => {
-                self.batch[..judged].iter_mut().for_each(|pending| pending.unsure = true);
-                Err(Setback::Store(error))
-            }
+            Err(AppendError::Store(error)) => Err(self.unsure_of(judged, error)),
         }
     }
 
+    /// The store failed, and it is not known what became of the first `judged` commands.
+    fn unsure_of(&mut self, judged: usize, error: StoreError) -> Setback {
+        self.batch[..judged].iter_mut().for_each(|pending| pending.unsure = true);
+        Setback::Store(error)
+    }
+
     /// Keeps in mind what was just appended, so that a repeat is known at once.
-    fn remember(&mut self, verdicts: &[Verdict<D::Refusal>], placement: Placement) {
+    fn remember(&mut self, verdicts: &[Verdict<D::Refusal>], placement: &Placement) {
         for (pending, verdict) in self.batch.iter().zip(verdicts) {
             let Verdict::Events { first, upto } = verdict else { continue };
             let Handled { revision, position, .. } = placement.at(*upto);
@@ -177,7 +185,7 @@ impl<'a, D: Decider> Settling<'a, D> {
 
     /// Answers the commands that were judged, the first of the batch, by their verdicts. Before one that
     /// wrote nothing is told so, it is looked up whether it is a repeat of one that did.
-    async fn answer_judged(&mut self, verdicts: Vec<Verdict<D::Refusal>>, placement: Placement) {
+    async fn answer_judged(&mut self, verdicts: Vec<Verdict<D::Refusal>>, placement: &Placement) {
         let mut unwritten = Vec::new();
         for (pending, verdict) in self.batch.drain(..verdicts.len()).zip(verdicts) {
             match verdict {

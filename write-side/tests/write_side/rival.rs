@@ -3,8 +3,8 @@
 
 use async_trait::async_trait;
 use event_store::{
-    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, Page, Position,
-    RecordedEvent, StoreError, memory::MemoryStore,
+    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, Numbering, Page,
+    Position, RecordedEvent, StoreError, memory::MemoryStore,
 };
 use events::StreamName;
 use futures::{future::BoxFuture, stream::BoxStream};
@@ -35,6 +35,10 @@ impl std::fmt::Debug for Rivalled {
 
 #[async_trait]
 impl EventStore for Rivalled {
+    fn numbering(&self) -> Numbering {
+        self.inner.numbering()
+    }
+
     async fn append(
         &self,
         stream: &StreamName,
@@ -43,6 +47,15 @@ impl EventStore for Rivalled {
     ) -> Result<Appended, AppendError> {
         (self.meanwhile)(stream.clone()).await;
         self.inner.append(stream, expected, events).await
+    }
+
+    async fn positions_of(
+        &self,
+        stream: &StreamName,
+        appended: Appended,
+        count: usize,
+    ) -> Result<Vec<Position>, StoreError> {
+        self.inner.positions_of(stream, appended, count).await
     }
 
     async fn read_stream(

@@ -22,7 +22,7 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn head(&self) -> Position {
-        Position(self.events.len() as u64)
+        Position::of(self.events.len() as u64)
     }
 
     pub(super) fn append(
@@ -56,7 +56,7 @@ impl Log {
             indexes.push(at);
             self.ids.insert(event.id, at);
             self.events.push(RecordedEvent {
-                position: Position(at as u64 + 1),
+                position: Position::of(at as u64 + 1),
                 stream: stream.clone(),
                 revision,
                 id: event.id,
@@ -98,11 +98,11 @@ impl Log {
     }
 
     pub(super) fn read_all(&self, after: Position, filter: &Filter, limit: usize) -> Page {
-        let start = usize::try_from(after.0).unwrap_or(usize::MAX).min(self.events.len());
+        let start = usize::try_from(after.number()).unwrap_or(usize::MAX).min(self.events.len());
         let end = start.saturating_add(limit.max(1)).min(self.events.len());
         let events: Vec<_> =
             self.events[start..end].iter().filter(|event| filter.wants(event)).cloned().collect();
-        Page { events, scanned: after.max(Position(end as u64)), end: end == self.events.len() }
+        Page { events, scanned: after.max(Position::of(end as u64)), end: end == self.events.len() }
     }
 
     pub(super) fn find(&self, event_id: Uuid) -> Option<RecordedEvent> {
@@ -124,7 +124,7 @@ fn repeated(
     let in_one_run = found.iter().zip(0u64..).all(|(event, nth)| {
         event.stream == *stream
             && event.revision == first.revision + nth
-            && event.position.0 == first.position.0 + nth
+            && event.position.number() == first.position.number() + nth
     });
     let expected_then = match expected {
         ExpectedRevision::Any => true,

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{failure, number};
-use crate::{AppendError, Appended, ExpectedRevision, FoundEvent, NewEvent, Position, StoreError, limits};
+use crate::{AppendError, Appended, ExpectedRevision, FoundEvent, NewEvent, StoreError, limits};
 
 /// An append whose caller waits, or has gone away.
 pub(super) struct Waiting {
@@ -127,7 +127,7 @@ pub(super) fn verdicts(size: usize, rows: &[PgRow]) -> Result<Vec<Verdict>, Stor
 fn verdict(row: &PgRow) -> Result<(i32, Verdict), sqlx::Error> {
     let place = |replayed| {
         let revision = number::from_sql(row.try_get("revision")?)?;
-        let position = Position(number::from_sql(row.try_get("position")?)?);
+        let position = number::position_from_sql(row.try_get("position")?)?;
         Ok::<_, sqlx::Error>(Appended { revision, position, replayed })
     };
     let verdict = match row.try_get("outcome")? {

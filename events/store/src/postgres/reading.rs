@@ -66,9 +66,9 @@ impl Reader {
     pub(super) async fn head(&self) -> Result<Position, StoreError> {
         let rows =
             self.rows("reading the head", || sqlx::query("select position from event_store.head")).await?;
-        let head = rows.first().map(|row| number::from_sql(row.try_get("position")?)).transpose();
+        let head = rows.first().map(|row| number::position_from_sql(row.try_get("position")?)).transpose();
         let head = head.map_err(|error| failure::of_read("reading the head", &error))?;
-        head.map(Position).ok_or_else(|| StoreError::Corrupt { reason: "the log has no head".to_owned() })
+        head.ok_or_else(|| StoreError::Corrupt { reason: "the log has no head".to_owned() })
     }
 
     pub(super) async fn find(&self, event_id: Uuid) -> Result<Option<RecordedEvent>, StoreError> {
@@ -158,7 +158,7 @@ impl Reader {
                  ) w on true
                  order by e.position",
             )
-            .bind(number::to_sql(after.0))
+            .bind(number::position_to_sql(after))
             .bind(limit)
             .bind(categories.clone())
             .bind(names.clone())
@@ -222,20 +222,20 @@ fn page(after: Position, rows: &[PgRow]) -> Result<Page, PageError> {
     let mut page = Page { events: Vec::with_capacity(rows.len()), scanned: after, end: false };
     let mut head = Position::START;
     for row in rows {
-        head = Position(number::from_sql(row.try_get("head")?)?);
+        head = number::position_from_sql(row.try_get("head")?)?;
         // The one row of a page that has no events.
         let Some(position) = row.try_get::<Option<i64>, _>("scanned")? else { break };
-        let next = page.scanned.0.saturating_add(1);
-        if number::from_sql(position)? != next {
+        let next = page.scanned.number().saturating_add(1);
+        if number::position_from_sql(position)?.number() != next {
             return Err(PageError::Missing { position: next });
         }
-        page.scanned = Position(next);
+        page.scanned = Position::of(next);
         if row.try_get::<Option<i64>, _>("position")?.is_some() {
             page.events.push(event(row)?);
         }
     }
     if page.scanned == after && head > after {
-        return Err(PageError::Missing { position: after.0 + 1 });
+        return Err(PageError::Missing { position: after.number() + 1 });
     }
     page.end = page.scanned >= head;
     Ok(page)
@@ -251,7 +251,7 @@ fn event(row: &PgRow) -> Result<RecordedEvent, sqlx::Error> {
     let version: i16 = row.try_get("version")?;
     let Json(metadata) = row.try_get::<Json<Metadata>, _>("metadata")?;
     Ok(RecordedEvent {
-        position: Position(number::from_sql(row.try_get("position")?)?),
+        position: number::position_from_sql(row.try_get("position")?)?,
         stream: stream.map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
         revision: number::from_sql(row.try_get("revision")?)?,
         id: row.try_get("event_id")?,

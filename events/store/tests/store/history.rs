@@ -79,8 +79,18 @@ pub(crate) fn ids(events: &[RecordedEvent]) -> Vec<Uuid> {
     events.iter().map(|event| event.id).collect()
 }
 
+/// A position of a dense log.
+pub(crate) fn position(place: u64) -> Position {
+    Position::from_column(place.try_into().unwrap()).unwrap()
+}
+
+/// The place that a position is in a dense log, from 1.
+pub(crate) fn place(position: Position) -> u64 {
+    position.to_column().unwrap().unsigned_abs()
+}
+
 pub(crate) fn positions(events: &[RecordedEvent]) -> Vec<u64> {
-    events.iter().map(|event| event.position.0).collect()
+    events.iter().map(|event| place(event.position)).collect()
 }
 
 pub(crate) fn revisions(events: &[RecordedEvent]) -> Vec<u64> {

@@ -132,6 +132,10 @@ mod tests {
         Lanes::new(&Config { concurrency: 2, provider_concurrency: 1, ..Config::for_holder("test") })
     }
 
+    fn at(column: i64) -> Position {
+        Position::from_column(column).unwrap_or_default()
+    }
+
     fn key(name: &str) -> Key {
         Key::Webhook(name.to_owned())
     }
@@ -147,12 +151,12 @@ mod tests {
     #[test]
     fn the_jobs_of_a_key_are_done_one_after_the_other() {
         let mut lanes = lanes();
-        lanes.push(key("a"), Job::Wake, Some(Position(1)));
-        lanes.push(key("a"), Job::Wake, Some(Position(2)));
+        lanes.push(key("a"), Job::Wake, Some(at(1)));
+        lanes.push(key("a"), Job::Wake, Some(at(2)));
         assert_eq!(ready(&mut lanes), [key("a")]);
-        assert_eq!(lanes.finished(&key("a")), Some(Position(1)));
+        assert_eq!(lanes.finished(&key("a")), Some(at(1)));
         assert_eq!(ready(&mut lanes), [key("a")]);
-        assert_eq!(lanes.finished(&key("a")), Some(Position(2)));
+        assert_eq!(lanes.finished(&key("a")), Some(at(2)));
         assert_eq!(ready(&mut lanes), []);
     }
 

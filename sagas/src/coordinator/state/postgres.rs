@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use event_store::Position;
+use event_store::{ColumnError, Position};
 use platform::fault::{crash_point, planted};
 use sqlx::{
     Connection, PgConnection, PgPool, Row,
@@ -93,9 +93,8 @@ impl CoordinatorState for PostgresState {
             .await
             .map_err(unavailable(doing))?;
         let wakes = rows.iter().map(read_wake).collect::<Result<_, _>>()?;
-        let checkpoint = u64::try_from(checkpoint.unwrap_or_default())
-            .map_err(|_| StateError::Corrupt { reason: "a checkpoint below zero".to_owned() })?;
-        Ok(Kept { checkpoint: Position(checkpoint), wakes })
+        let checkpoint = Position::from_column(checkpoint.unwrap_or_default()).map_err(misplaced)?;
+        Ok(Kept { checkpoint, wakes })
     }
 
     async fn save(&self, lease: Lease, ttl: Duration, changes: &Changes) -> Result<(), StateError> {
@@ -114,8 +113,7 @@ impl CoordinatorState for PostgresState {
         if held.rows_affected() == 0 && !planted("no-fence") {
             return Err(StateError::Fenced { fence: lease.fence });
         }
-        let position = i64::try_from(changes.checkpoint.0)
-            .map_err(|_| StateError::Corrupt { reason: "a position over 63 bits".to_owned() })?;
+        let position = changes.checkpoint.to_column().map_err(misplaced)?;
         sqlx::query(
             "insert into sagas.checkpoint (name, position) values ('coordinator', $1)
              on conflict (name) do update set position = excluded.position",
@@ -191,6 +189,10 @@ fn read_wake(row: &PgRow) -> Result<(Key, Wake), StateError> {
     let key = Key::from_parts(&kind, &id).ok_or_else(|| corrupt(format!("a wake of {kind} {id}")))?;
     let due_at = row.try_get("due_at").map_err(|error| corrupt(error.to_string()))?;
     Ok((key, Wake { due_at, waiting: text("waiting")? }))
+}
+
+fn misplaced(error: ColumnError) -> StateError {
+    StateError::Corrupt { reason: error.to_string() }
 }
 
 fn unavailable(doing: &'static str) -> impl Fn(sqlx::Error) -> StateError {

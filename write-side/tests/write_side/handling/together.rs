@@ -122,7 +122,10 @@ async fn nothing_to_do_is_answered_with_the_end_of_the_stream() {
 
     let handled = send(&commands, "second", reserve("hold", 1)).await.unwrap();
 
-    assert_eq!((handled.revision, handled.position, handled.replayed), (Some(1), Position(2), false));
+    assert_eq!(
+        (handled.revision, handled.position, handled.replayed),
+        (Some(1), Position::from_column(2).unwrap(), false)
+    );
 }
 
 #[tokio::test]

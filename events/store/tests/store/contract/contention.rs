@@ -14,7 +14,7 @@ use events::StreamName;
 use futures::{StreamExt, future::join_all};
 use uuid::Uuid;
 
-use crate::history::{some, stream};
+use crate::history::{place, position, some, stream};
 
 const WRITERS: usize = 64;
 const APPENDS_PER_WRITER: usize = 12;
@@ -45,7 +45,7 @@ pub(crate) async fn contend(stores: &[Arc<dyn EventStore>]) {
     // One more event, so that whoever waits looks up.
     store.append(&stream("done"), ExpectedRevision::NoStream, some(1)).await.unwrap();
 
-    assert_eq!(last.0, acknowledged.len() as u64, "as many positions as acknowledged events");
+    assert_eq!(place(last), acknowledged.len() as u64, "as many positions as acknowledged events");
     for reader in join_all(pollers.into_iter().chain(followers)).await {
         let mut seen = reader.unwrap();
         seen.truncate(acknowledged.len());
@@ -88,7 +88,7 @@ async fn write_contended(store: Arc<dyn EventStore>, writer: usize) -> Vec<(Uuid
         };
         assert!(!appended.replayed);
         for (id, back) in ids.into_iter().rev().zip(0..) {
-            let position = Position(appended.position.0 - back);
+            let position = position(place(appended.position) - back);
             let told = Acknowledged { stream: stream.clone(), revision: appended.revision - back, position };
             acknowledged.push((id, told));
         }
@@ -135,7 +135,7 @@ struct Seen {
 impl Seen {
     fn take(&mut self, events: Vec<RecordedEvent>, scanned: Position) {
         for event in events {
-            assert_eq!(event.position.0, self.position.0 + 1, "positions are dense and in order");
+            assert_eq!(place(event.position), place(self.position) + 1, "positions are dense and in order");
             let revision =
                 self.revisions.entry(event.stream.clone()).and_modify(|last| *last += 1).or_default();
             assert_eq!(event.revision, *revision, "revisions of {} are dense and in order", event.stream);

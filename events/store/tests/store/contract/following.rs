@@ -7,7 +7,7 @@ use event_store::{EventStore, Filter, Page, Position, RecordedEvent, StoreError}
 use events::Category;
 use futures::{FutureExt, StreamExt, stream::BoxStream};
 
-use crate::history::{named, positions, some, stream, write};
+use crate::history::{named, place, position, positions, some, stream, write};
 
 /// Reads until `last` was scanned, and checks that the pages follow one on the other.
 async fn follow_to(
@@ -40,9 +40,9 @@ pub(crate) async fn a_follower_catches_up_and_goes_on_live(store: Arc<dyn EventS
             }
         })
     };
-    let last = Position(1_200 + 500);
+    let last = position(1_200 + 500);
     let followed = follow_to(&mut pages, Position::START, last).await;
-    assert_eq!(positions(&followed), (1..=last.0).collect::<Vec<_>>());
+    assert_eq!(positions(&followed), (1..=place(last)).collect::<Vec<_>>());
     let mut next_revision: HashMap<_, u64> = HashMap::new();
     for event in &followed {
         let next = next_revision.entry(event.stream.clone()).or_default();
@@ -54,7 +54,7 @@ pub(crate) async fn a_follower_catches_up_and_goes_on_live(store: Arc<dyn EventS
     for nth in 1..=3 {
         let appended = write(&*store, &stream("live"), some(1)).await;
         let page = pages.next().await.unwrap().unwrap();
-        assert_eq!((positions(&page.events), page.scanned), (vec![last.0 + nth], appended.position));
+        assert_eq!((positions(&page.events), page.scanned), (vec![place(last) + nth], appended.position));
     }
 }
 
@@ -63,10 +63,10 @@ pub(crate) async fn a_follower_begins_behind_any_position(store: Arc<dyn EventSt
         write(&*store, &stream("a"), some(1)).await;
     }
     let mut followers: Vec<_> =
-        (0..=10).map(|after| (after, store.follow(Position(after), Filter::all()))).collect();
+        (0..=10).map(|after| (after, store.follow(position(after), Filter::all()))).collect();
     write(&*store, &stream("b"), some(2)).await;
     for (after, pages) in &mut followers {
-        let followed = follow_to(pages, Position(*after), Position(12)).await;
+        let followed = follow_to(pages, position(*after), position(12)).await;
         assert_eq!(positions(&followed), (*after + 1..=12).collect::<Vec<_>>());
     }
 }
@@ -74,11 +74,11 @@ pub(crate) async fn a_follower_begins_behind_any_position(store: Arc<dyn EventSt
 pub(crate) async fn a_follower_with_a_filter_is_moved_past_what_it_does_not_want(store: Arc<dyn EventStore>) {
     write(&*store, &stream("a"), some(2)).await;
     let mut pages = store.follow(Position::START, Filter::categories([Category::Payment]));
-    assert_eq!(follow_to(&mut pages, Position::START, Position(2)).await, []);
+    assert_eq!(follow_to(&mut pages, Position::START, position(2)).await, []);
     write(&*store, &stream("a"), some(1)).await;
-    assert_eq!(follow_to(&mut pages, Position(2), Position(3)).await, []);
+    assert_eq!(follow_to(&mut pages, position(2), position(3)).await, []);
     write(&*store, &Category::Payment.stream("a"), vec![named("PaymentRequested")]).await;
-    let followed = follow_to(&mut pages, Position(3), Position(4)).await;
+    let followed = follow_to(&mut pages, position(3), position(4)).await;
     assert_eq!(positions(&followed), [4]);
 }
 
@@ -104,6 +104,6 @@ pub(crate) async fn a_page_that_nobody_waited_for_is_not_lost(store: Arc<dyn Eve
         }
     }
     let after = followed.last().map_or(Position::START, |event: &RecordedEvent| event.position);
-    followed.extend(follow_to(&mut pages, after, Position(3)).await);
+    followed.extend(follow_to(&mut pages, after, position(3)).await);
     assert_eq!(positions(&followed), [1, 2, 3]);
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use event_store::{Direction, EventStore, Filter, Page, Position};
+use event_store::{Direction, EventStore, Filter, Page};
 use events::Category;
 use uuid::Uuid;
 
-use crate::history::{ids, named, positions, revisions, some, stream, whole_log, write};
+use crate::history::{ids, named, place, position, positions, revisions, some, stream, whole_log, write};
 
 pub(crate) async fn a_stream_is_read_both_ways_from_any_revision(store: Arc<dyn EventStore>) {
     for _ in 0..3 {
@@ -57,8 +57,8 @@ pub(crate) async fn the_log_is_read_page_by_page_in_order(store: Arc<dyn EventSt
 pub(crate) async fn a_page_says_whether_the_log_goes_on(store: Arc<dyn EventStore>) {
     let read = async |after, limit| {
         let Page { events, scanned, end } =
-            store.read_all(Position(after), &Filter::all(), limit).await.unwrap();
-        (positions(&events), scanned.0, end)
+            store.read_all(position(after), &Filter::all(), limit).await.unwrap();
+        (positions(&events), place(scanned), end)
     };
     assert_eq!(read(0, 10).await, (vec![], 0, true));
     write(&*store, &stream("a"), some(4)).await;
@@ -96,8 +96,8 @@ pub(crate) async fn a_filter_passes_what_it_names_and_scans_the_rest(store: Arc<
         assert_eq!(wanted(&[Category::Webhook], &[], limit).await, [0; 0]);
     }
     let filter = Filter::categories([Category::Webhook]);
-    let page = store.read_all(Position(1), &filter, 3).await.unwrap();
-    assert_eq!(page, Page { events: vec![], scanned: Position(4), end: false });
+    let page = store.read_all(position(1), &filter, 3).await.unwrap();
+    assert_eq!(page, Page { events: vec![], scanned: position(4), end: false });
 }
 
 pub(crate) async fn an_event_is_found_by_its_id(store: Arc<dyn EventStore>) {
@@ -106,7 +106,7 @@ pub(crate) async fn an_event_is_found_by_its_id(store: Arc<dyn EventStore>) {
     write(&*store, &stream("b"), events.clone()).await;
     let found = store.find(events[1].id).await.unwrap().unwrap();
     assert_eq!((found.id, found.stream.clone()), (events[1].id, stream("b")));
-    assert_eq!((found.revision, found.position), (1, Position(3)));
+    assert_eq!((found.revision, found.position), (1, position(3)));
     assert_eq!(whole_log(&*store, &Filter::all(), 10).await[2], found, "it is the event that others read");
     assert_eq!(store.find(Uuid::new_v4()).await.unwrap(), None);
 }

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use event_store::{AppendError, Appended, EventStore, ExpectedRevision, FoundEvent, NewEvent, Position};
+use event_store::{AppendError, Appended, EventStore, ExpectedRevision, FoundEvent, NewEvent};
 use futures::future::join_all;
 use uuid::Uuid;
 
-use crate::history::{all_of, named, some, stream, write};
+use crate::history::{all_of, named, position, some, stream, write};
 
 const EXPECTATIONS: [ExpectedRevision; 3] =
     [ExpectedRevision::NoStream, ExpectedRevision::Exact(1), ExpectedRevision::Any];
@@ -22,7 +22,7 @@ pub(crate) async fn the_same_append_again_answers_as_the_first_time(store: Arc<d
             assert_eq!(again, Appended { replayed: true, ..first });
         }
     }
-    assert_eq!(store.head().await.unwrap(), Position(6));
+    assert_eq!(store.head().await.unwrap(), position(6));
 }
 
 pub(crate) async fn a_repeat_is_recognized_behind_later_events(store: Arc<dyn EventStore>) {
@@ -47,8 +47,8 @@ pub(crate) async fn the_same_append_many_times_at_once_is_written_once(store: Ar
     });
     let answers: Vec<_> = join_all(tries).await.into_iter().map(|answer| answer.unwrap().unwrap()).collect();
     assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
-    assert!(answers.iter().all(|answer| (answer.revision, answer.position) == (2, Position(3))));
-    assert_eq!(store.head().await.unwrap(), Position(3));
+    assert!(answers.iter().all(|answer| (answer.revision, answer.position) == (2, position(3))));
+    assert_eq!(store.head().await.unwrap(), position(3));
 }
 
 pub(crate) async fn the_same_ids_with_another_expectation_are_not_a_repeat(store: Arc<dyn EventStore>) {
@@ -60,7 +60,7 @@ pub(crate) async fn the_same_ids_with_another_expectation_are_not_a_repeat(store
         let found = already(&*store, "a", expected, events.clone()).await;
         assert_eq!(found, [at(&events[0], "a", 1, 2), at(&events[1], "a", 2, 3)]);
     }
-    assert_eq!(store.head().await.unwrap(), Position(3));
+    assert_eq!(store.head().await.unwrap(), position(3));
 }
 
 pub(crate) async fn an_append_that_holds_something_old_and_something_new_is_refused(
@@ -122,7 +122,7 @@ async fn already(
     }
 }
 
-fn at(event: &NewEvent, id: &str, revision: u64, position: u64) -> FoundEvent {
-    let appended = Appended { revision, position: Position(position), replayed: true };
+fn at(event: &NewEvent, id: &str, revision: u64, place: u64) -> FoundEvent {
+    let appended = Appended { revision, position: position(place), replayed: true };
     FoundEvent { event_id: event.id, stream: stream(id), appended }
 }

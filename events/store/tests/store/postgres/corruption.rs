@@ -12,7 +12,7 @@ use platform::postgres::Databases;
 use super::{connect, execute};
 use crate::{
     adapters::migrated_database,
-    history::{named, some, stream, write},
+    history::{named, position, some, stream, write},
 };
 
 async fn store_with_five_events() -> (Databases, PostgresStore) {
@@ -38,24 +38,24 @@ async fn nobody_reads_on_over_an_event_that_was_removed() {
     tamper(&databases, "delete from event_store.events where position = 3").await;
 
     assert!(is_corrupt(&store.read_all(Position::START, &Filter::all(), 10).await));
-    assert!(is_corrupt(&store.read_all(Position(2), &Filter::all(), 1).await));
+    assert!(is_corrupt(&store.read_all(position(2), &Filter::all(), 1).await));
     // Not even a reader who would not have wanted it.
     let others = Filter::categories([Category::Payment]);
     assert!(is_corrupt(&store.read_all(Position::START, &others, 10).await));
-    assert!(is_corrupt(&store.follow(Position(1), others).next().await.unwrap()));
+    assert!(is_corrupt(&store.follow(position(1), others).next().await.unwrap()));
 
     for direction in [Direction::Forwards, Direction::Backwards] {
         assert!(is_corrupt(&store.read_stream(&stream("a"), direction, None, 10).await));
     }
     assert!(is_corrupt(&store.read_stream(&stream("a"), Direction::Forwards, Some(2), 1).await));
-    assert_eq!(store.read_all(Position(3), &Filter::all(), 10).await.unwrap().events.len(), 2);
+    assert_eq!(store.read_all(position(3), &Filter::all(), 10).await.unwrap().events.len(), 2);
 }
 
 #[tokio::test]
 async fn a_log_that_was_cut_short_is_not_taken_for_its_end() {
     let (databases, store) = store_with_five_events().await;
     tamper(&databases, "delete from event_store.events where position >= 4").await;
-    assert!(is_corrupt(&store.read_all(Position(3), &Filter::all(), 10).await));
+    assert!(is_corrupt(&store.read_all(position(3), &Filter::all(), 10).await));
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn nothing_is_written_over_a_position_that_is_taken() {
         }
         other => panic!("{other:?}"),
     }
-    assert_eq!(store.head().await.unwrap(), Position(5));
+    assert_eq!(store.head().await.unwrap(), position(5));
 }
 
 #[tokio::test]
@@ -101,5 +101,5 @@ async fn an_append_that_the_database_refuses_does_not_take_others_down_with_it()
     let (refused, made): (Vec<_>, Vec<_>) =
         join_all(appends).await.into_iter().partition(|answer: &Result<_, AppendError>| answer.is_err());
     assert_eq!((refused.len(), made.len()), (1, 11));
-    assert_eq!(store.head().await.unwrap(), Position(11));
+    assert_eq!(store.head().await.unwrap(), position(11));
 }

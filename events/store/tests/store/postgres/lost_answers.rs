@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use event_store::{
-    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, Position, StoreError,
+    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, StoreError,
     postgres::{PostgresStore, Settings},
 };
 use futures::future::join_all;
@@ -13,7 +13,7 @@ use platform::proxy::Proxy;
 use super::behind_a_proxy;
 use crate::{
     adapters::migrated_database,
-    history::{ids, in_time, some, stream, whole_log, with_payload, write},
+    history::{ids, in_time, place, position, some, stream, whole_log, with_payload, write},
 };
 
 /// So unlike anything else that the proxy recognizes the request that holds it.
@@ -35,7 +35,7 @@ async fn a_commit_whose_answer_was_lost_is_answered_once_and_written_once() {
     let appended =
         in_time(store.append(&stream("a"), ExpectedRevision::Exact(0), events.clone())).await.unwrap();
     assert_eq!(proxy.cuts(), 1, "the fault happened");
-    assert_eq!(appended, Appended { revision: 2, position: Position(3), replayed: false });
+    assert_eq!(appended, Appended { revision: 2, position: position(3), replayed: false });
 
     let log = whole_log(&store, &Filter::all(), 10).await;
     assert_eq!(ids(&log)[1..], [events[0].id, events[1].id]);
@@ -51,8 +51,8 @@ async fn a_commit_that_never_arrived_is_made_again() {
     let events = vec![with_payload(MARKER)];
     let appended = in_time(store.append(&stream("a"), ExpectedRevision::Exact(0), events)).await.unwrap();
     assert_eq!(proxy.cuts(), 1, "the fault happened");
-    assert_eq!(appended, Appended { revision: 1, position: Position(2), replayed: false });
-    assert_eq!(store.head().await.unwrap(), Position(2));
+    assert_eq!(appended, Appended { revision: 1, position: position(2), replayed: false });
+    assert_eq!(store.head().await.unwrap(), position(2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -77,13 +77,13 @@ async fn everybody_in_a_batch_whose_answer_was_lost_hears_the_truth() {
     .await;
 
     assert_eq!(proxy.cuts(), 1, "the fault happened");
-    assert_eq!(repeated.unwrap(), Appended { revision: 0, position: Position(1), replayed: true });
+    assert_eq!(repeated.unwrap(), Appended { revision: 0, position: position(1), replayed: true });
     assert!(matches!(behind, Err(AppendError::Conflict { current: Some(2), .. })), "{behind:?}");
     let mut written: Vec<_> = others.into_iter().chain([new]).map(|answer| answer.unwrap()).collect();
     assert!(written.iter().all(|appended| !appended.replayed && appended.revision == 0));
     written.sort_by_key(|appended| appended.position);
-    assert!(written.iter().map(|appended| appended.position.0).eq(5..=25));
-    assert_eq!(store.head().await.unwrap(), Position(25));
+    assert!(written.iter().map(|appended| place(appended.position)).eq(5..=25));
+    assert_eq!(store.head().await.unwrap(), position(25));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -114,6 +114,6 @@ async fn a_network_that_swallows_everything_ends_in_an_error_and_a_repeat_is_saf
             }
         }
     });
-    assert_eq!(appended.await.position, Position(3));
+    assert_eq!(appended.await.position, position(3));
     assert_eq!(whole_log(&store, &Filter::all(), 10).await.len(), 3);
 }

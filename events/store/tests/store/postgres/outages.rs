@@ -20,7 +20,7 @@ use platform::postgres::testing::PrivateServer;
 use super::{behind_a_proxy, connect, execute, until};
 use crate::{
     adapters::migrated_database,
-    history::{in_time, positions, some, stream, whole_log, write},
+    history::{in_time, place, position, positions, some, stream, whole_log, write},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -38,7 +38,7 @@ async fn a_server_that_crashes_again_and_again_loses_nothing_and_doubles_nothing
     for _ in 0..3 {
         let before = store.head().await.unwrap();
         let growing = store.clone();
-        until(|| async { growing.head().await.is_ok_and(|head| head.0 > before.0 + 50) }).await;
+        until(|| async { growing.head().await.is_ok_and(|head| place(head) > place(before) + 50) }).await;
         tokio::task::block_in_place(|| {
             server.crash().unwrap();
             server.resume().unwrap();
@@ -59,7 +59,7 @@ async fn a_server_that_crashes_again_and_again_loses_nothing_and_doubles_nothing
     assert_eq!(seen, positions(&log));
     // Every append was of one event and was repeated until it was acknowledged.
     acknowledged.sort_unstable();
-    assert_eq!(acknowledged, (1..log.len() as u64).map(Position).collect::<Vec<_>>());
+    assert_eq!(acknowledged, (1..log.len() as u64).map(position).collect::<Vec<_>>());
     let mut streams: HashMap<_, u64> = HashMap::new();
     for event in &log {
         let next = streams.entry(&event.stream).or_default();

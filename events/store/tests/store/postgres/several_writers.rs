@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use event_store::{EventStore, ExpectedRevision, Filter, Position, postgres::PostgresStore};
+use event_store::{EventStore, ExpectedRevision, Filter, postgres::PostgresStore};
 use futures::future::join_all;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -11,7 +11,7 @@ use super::{connect, execute, until};
 use crate::{
     adapters::migrated_database,
     contract::contention,
-    history::{in_time, positions, some, stream, whole_log, write},
+    history::{in_time, position, positions, some, stream, whole_log, write},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -57,7 +57,7 @@ async fn a_writer_that_dies_in_mid_transaction_leaves_no_trace_and_stops_nobody(
     let backend: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut dying).await.unwrap();
 
     // Readers go on, and see nothing of it.
-    assert_eq!(store.head().await.unwrap(), Position(2));
+    assert_eq!(store.head().await.unwrap(), position(2));
     assert_eq!(positions(&whole_log(&store, &Filter::all(), 10).await), [1, 2]);
 
     // The next writer waits for the lock, until the one who holds it is killed.
@@ -72,7 +72,7 @@ async fn a_writer_that_dies_in_mid_transaction_leaves_no_trace_and_stops_nobody(
     sqlx::raw_sql(kill).execute(&mut owner).await.unwrap();
 
     let appended = in_time(next).await.unwrap().unwrap();
-    assert_eq!((appended.revision, appended.position, appended.replayed), (2, Position(5), false));
+    assert_eq!((appended.revision, appended.position, appended.replayed), (2, position(5), false));
     assert_eq!(positions(&whole_log(&store, &Filter::all(), 10).await), [1, 2, 3, 4, 5]);
     assert!(dying.ping().await.is_err(), "it was killed, not finished");
 }
@@ -101,5 +101,5 @@ async fn appends_whose_callers_went_away_are_still_made() {
     execute(&mut holding, "rollback").await;
 
     let made = store.clone();
-    until(|| async { made.head().await.unwrap() == Position(8) }).await;
+    until(|| async { made.head().await.unwrap() == position(8) }).await;
 }
