@@ -59,7 +59,8 @@ pub struct Handled {
     pub revision: Option<u64>,
     /// The position of that event.
     pub position: Position,
-    /// The command had been carried out before, and this is its answer again.
+    /// The command was found carried out in the log: before, or by an attempt of this very call whose
+    /// answer was lost.
     pub replayed: bool,
 }
 

@@ -84,7 +84,9 @@ pub struct Appended {
     pub revision: u64,
     /// The position of the last event. No event of another append is between those of one.
     pub position: Position,
-    /// The same append had been made before, and this is its answer again.
+    /// Events of these ids were found in the log. Most often the append had been made before; it may also
+    /// be this very call, whose first try did not hear of its success. **What was found has the ids, and
+    /// nothing says that it has the same content**: who cares reads it.
     pub replayed: bool,
 }
 

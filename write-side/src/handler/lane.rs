@@ -24,8 +24,6 @@ pub(super) struct Pending<D: Decider> {
     pub(super) command: D::Command,
     pub(super) context: CommandContext,
     answer: oneshot::Sender<Answer<D>>,
-    /// An append with its events ended without saying whether it was made.
-    pub(super) unsure: bool,
 }
 
 impl<D: Decider> Pending<D> {
@@ -34,7 +32,7 @@ impl<D: Decider> Pending<D> {
         context: CommandContext,
         answer: oneshot::Sender<Answer<D>>,
     ) -> Self {
-        Self { command, context, answer, unsure: false }
+        Self { command, context, answer }
     }
 
     /// Answers the sender, who may have gone away.
@@ -42,11 +40,10 @@ impl<D: Decider> Pending<D> {
         let _ = self.answer.send(answer);
     }
 
-    /// Answers a command that was found to be done. It is a repeat to its sender, unless it was this
-    /// very attempt that wrote it and did not hear of it.
+    /// Answers a command that was found to be done.
     pub(super) fn answer_repeat(self, repeat: Repeat) {
         let answer = match repeat {
-            Repeat::Same(handled) => Ok(Handled { replayed: !self.unsure, ..handled }),
+            Repeat::Same(handled) => Ok(handled),
             Repeat::Differs => Err(HandleError::RequestDiffers),
         };
         self.answer(answer);

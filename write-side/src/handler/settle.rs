@@ -135,16 +135,13 @@ impl<'a, D: Decider> Settling<'a, D> {
         let placement = Placement::behind(&self.snapshot, plan.events.len());
         let ends = plan.ends();
         match self.shared.store.append(self.stream, expected, plan.events).await {
-            Ok(appended)
-                if appended.replayed && !self.batch[..judged].iter().all(|pending| pending.unsure) =>
-            {
-                self.answer_found(judged).await
-            }
+            // Whoever wrote it may have decided on another request, or on another state.
+            Ok(appended) if appended.replayed => self.answer_found(judged).await,
             Ok(appended) => {
                 crash_point("write.appended");
                 let placement = match self.shared.store.positions_of(self.stream, appended, ends).await {
                     Ok(ends) => placement.ending_at(ends),
-                    Err(error) => return Err(self.unsure_of(judged, error)),
+                    Err(error) => return Err(Setback::Store(error)),
                 };
                 self.remember(&plan.verdicts, &placement);
                 self.snapshot.advance(plan.state, appended.revision, appended.position);
@@ -161,14 +158,8 @@ impl<'a, D: Decider> Settling<'a, D> {
                 self.batch.remove(0).answer(Err(HandleError::TooLarge(TooLarge { stream, reason })));
                 Ok(())
             }
-            Err(AppendError::Store(error)) => Err(self.unsure_of(judged, error)),
+            Err(AppendError::Store(error)) => Err(Setback::Store(error)),
         }
-    }
-
-    /// The store failed, and it is not known what became of the first `judged` commands.
-    fn unsure_of(&mut self, judged: usize, error: StoreError) -> Setback {
-        self.batch[..judged].iter_mut().for_each(|pending| pending.unsure = true);
-        Setback::Store(error)
     }
 
     /// Keeps in mind what was just appended, so that a repeat is known at once.

@@ -2,7 +2,7 @@
 //! next appends gather. An append that was handed over is finished whether its caller still waits or
 //! not. When an answer of the database is lost, the same call is made again on a new connection: under
 //! the lock of the head it first looks up the ids, so that it finds its own first try and repeats
-//! nothing.
+//! nothing. What it finds may as well be of somebody else, and is called a repeat.
 
 #[cfg(feature = "fault-injection")]
 mod planted;
@@ -177,14 +177,12 @@ impl Committer {
 
     /// Tries until there is an answer, or until the oldest of the batch has waited too long.
     async fn commit(&mut self, batch: &[Waiting]) -> Result<Vec<Verdict>, Failure> {
-        let head_before = self.head;
         let oldest = batch.iter().map(|append| append.since).min().unwrap_or_else(Instant::now);
         let mut pause = PAUSE_MIN;
         let mut tries = 1;
         loop {
             match self.try_commit(batch).await {
-                Ok(verdicts) if tries == 1 => return Ok(verdicts),
-                Ok(verdicts) => return Ok(own_tries_are_no_repeats(verdicts, head_before)),
+                Ok(verdicts) => return Ok(verdicts),
                 Err(Failure::Engine(error)) if oldest.elapsed() + pause < self.patience.give_up_after => {
                     tracing::warn!(%error, tries, appends = batch.len(), "a commit has no answer; trying again");
                     tokio::time::sleep(pause).await;
@@ -227,16 +225,4 @@ impl Committer {
         self.connection = Some(connection);
         batch::verdicts(batch.len(), &rows).map_err(Failure::Refused)
     }
-}
-
-/// What the log did not hold before the first try was written by one of our tries.
-fn own_tries_are_no_repeats(mut verdicts: Vec<Verdict>, head_before: Position) -> Vec<Verdict> {
-    for verdict in &mut verdicts {
-        if let Verdict::Appended(appended) = verdict
-            && appended.position > head_before
-        {
-            appended.replayed = false;
-        }
-    }
-    verdicts
 }

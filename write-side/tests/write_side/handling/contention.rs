@@ -5,11 +5,12 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use event_store::memory::MemoryStore;
+use domain::inventory::Refusal;
+use event_store::memory::{Fault, FaultPlan, MemoryStore, Operation};
 use futures::FutureExt;
 use write_side::{Commands, HandleError};
 
-use super::{history, process, receive, reserve, send};
+use super::{SKU, history, process, receive, reserve, send, with_digest};
 use crate::rival::Rivalled;
 
 /// A process in whose way another receives one unit, before each of the first `times` appends.
@@ -49,4 +50,28 @@ async fn who_never_gets_through_is_told_so_and_leaves_nothing_behind() {
     let Err(HandleError::Contended { attempts }) = contended else { panic!("{contended:?}") };
     assert_eq!(history(&store).await.len() as u64, u64::from(attempts));
     assert_eq!(send(&process(&store), "receive", receive(1)).await.unwrap().revision, Some(attempts.into()));
+}
+
+#[tokio::test]
+async fn what_another_wrote_under_the_same_id_is_not_taken_for_a_first_try_of_ours() {
+    let store = MemoryStore::new();
+    let (rival, appends) = (process(&store), Arc::new(AtomicU64::new(0)));
+    let meanwhile = move |_| {
+        let (rival, nth) = (rival.clone(), appends.fetch_add(1, Ordering::SeqCst));
+        async move {
+            if nth == 1 {
+                rival.inventory.handle(SKU, receive(5), with_digest("receive", "five")).await.unwrap();
+            }
+        }
+        .boxed()
+    };
+    let ours = Commands::new(Arc::new(Rivalled::new(store.clone(), meanwhile)));
+    // Of the first try we do not know what became of it.
+    store.set_faults(FaultPlan::none().at(Operation::Append, 1, Fault::Before));
+
+    let answer = ours.inventory.handle(SKU, receive(500), with_digest("receive", "five hundred")).await;
+
+    assert!(matches!(answer, Err(HandleError::RequestDiffers)), "{answer:?}");
+    let sold = send(&ours, "buyer", reserve("buyer", 6)).await;
+    assert!(matches!(sold, Err(HandleError::Refused(Refusal::InsufficientStock { .. }))), "{sold:?}");
 }

@@ -25,7 +25,7 @@ async fn an_append_whose_answer_was_lost_is_acknowledged_exactly_once() {
 
     let handled = send(&commands, "more", receive(5)).await.unwrap();
 
-    assert_eq!((handled.revision, handled.replayed), (Some(1), false));
+    assert_eq!((handled.revision, handled.replayed), (Some(1), true));
     assert_eq!(history(&store).await.len(), 2);
 }
 

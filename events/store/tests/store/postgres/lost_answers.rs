@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use event_store::{
-    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, StoreError,
+    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, StoreError,
     postgres::{PostgresStore, Settings},
 };
 use futures::future::join_all;
@@ -35,12 +35,12 @@ async fn a_commit_whose_answer_was_lost_is_answered_once_and_written_once() {
     let appended =
         in_time(store.append(&stream("a"), ExpectedRevision::Exact(0), events.clone())).await.unwrap();
     assert_eq!(proxy.cuts(), 1, "the fault happened");
-    assert_eq!(appended, Appended { revision: 2, position: position(3), replayed: false });
+    assert_eq!(appended, Appended { revision: 2, position: position(3), replayed: true });
 
     let log = whole_log(&store, &Filter::all(), 10).await;
     assert_eq!(ids(&log)[1..], [events[0].id, events[1].id]);
     let again = store.append(&stream("a"), ExpectedRevision::Exact(0), events).await.unwrap();
-    assert_eq!(again, Appended { replayed: true, ..appended });
+    assert_eq!(again, appended);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,10 +80,30 @@ async fn everybody_in_a_batch_whose_answer_was_lost_hears_the_truth() {
     assert_eq!(repeated.unwrap(), Appended { revision: 0, position: position(1), replayed: true });
     assert!(matches!(behind, Err(AppendError::Conflict { current: Some(2), .. })), "{behind:?}");
     let mut written: Vec<_> = others.into_iter().chain([new]).map(|answer| answer.unwrap()).collect();
-    assert!(written.iter().all(|appended| !appended.replayed && appended.revision == 0));
+    assert!(written.iter().all(|appended| appended.revision == 0));
     written.sort_by_key(|appended| appended.position);
     assert!(written.iter().map(|appended| place(appended.position)).eq(5..=25));
     assert_eq!(store.head().await.unwrap(), position(25));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_process_wrote_is_not_taken_for_a_first_try_of_ours() {
+    let databases = migrated_database().await;
+    let (proxy, proxied) = behind_a_proxy(&databases).await;
+    let ours = PostgresStore::connect_with(proxied.service, Settings::default()).await.unwrap();
+    let theirs = PostgresStore::connect_with(databases.service.clone(), Settings::default()).await.unwrap();
+    write(&ours, &stream("a"), some(1)).await;
+    let written = with_payload("{\"quantity\":1}");
+    let other = NewEvent { id: written.id, ..with_payload(MARKER) };
+    write(&theirs, &stream("b"), vec![written.clone()]).await;
+
+    proxy.lose_request(MARKER.as_bytes());
+    let found = in_time(ours.append(&stream("b"), ExpectedRevision::NoStream, vec![other])).await.unwrap();
+
+    assert_eq!(proxy.cuts(), 1, "the fault happened");
+    assert!(found.replayed, "{found:?}");
+    let log = whole_log(&ours, &Filter::all(), 10).await;
+    assert_eq!(log[1].payload, written.payload);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
