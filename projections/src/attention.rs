@@ -189,10 +189,9 @@ fn checkout_notice(event: &CheckoutEvent) -> Option<Notice> {
             code: event.step.clone(),
             detail: json!({}),
         }),
-        CheckoutEvent::Completed(_)
-        | CheckoutEvent::DispatchCompleted(_)
-        | CheckoutEvent::Compensated(_)
-        | CheckoutEvent::PaymentUndone(_) => Some(Notice::Settled { item: STEP.to_owned() }),
+        CheckoutEvent::Completed(_) | CheckoutEvent::DispatchCompleted(_) | CheckoutEvent::Compensated(_) => {
+            Some(Notice::Settled { item: STEP.to_owned() })
+        }
         CheckoutEvent::Started(_)
         | CheckoutEvent::StockReserved(_)
         | CheckoutEvent::PaymentAuthorized(_)
@@ -201,6 +200,7 @@ fn checkout_notice(event: &CheckoutEvent) -> Option<Notice> {
         | CheckoutEvent::DispatchStarted(_)
         | CheckoutEvent::CompensationStarted(_)
         | CheckoutEvent::StockReleased(_)
+        | CheckoutEvent::PaymentUndone(_)
         | CheckoutEvent::DeadlinePassed(_) => None,
     }
 }

@@ -125,6 +125,26 @@ pub enum Intent {
     },
 }
 
+impl Intent {
+    /// The intent in a word, by which a person is told that it cannot be done.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::ReserveStock { .. } => "reserve",
+            Self::RequestPayment { .. } => "request_payment",
+            Self::ConfirmOrder => "confirm",
+            Self::CapturePayment { .. } => "capture",
+            Self::CommitStock { .. } => "commit",
+            Self::RecordDispatch => "record_dispatch",
+            Self::LookForDispatch => "look_for_dispatch",
+            Self::DispatchStock { .. } => "dispatch",
+            Self::CompleteOrder => "complete",
+            Self::UndoPayment => "undo_payment",
+            Self::ReleaseStock { .. } => "release",
+            Self::RejectOrder { .. } => "reject",
+        }
+    }
+}
+
 impl State {
     /// Takes an event of the checkout's own stream into the state.
     pub fn evolve(self, event: &CheckoutEvent) -> Result<Self, Corrupt> {
@@ -172,11 +192,16 @@ impl State {
                 CheckoutEvent::Compensated(_),
             ) => Ok(Self::Compensated(checkout)),
             (
-                state @ (Self::Reserving(_)
-                | Self::Authorizing(_)
+                state @ (Self::Reserving(_) | Self::Authorizing(_)),
+                CheckoutEvent::DeadlinePassed(_) | CheckoutEvent::AttentionRequired(_),
+            )
+            | (
+                state @ (Self::Confirming(_)
+                | Self::Capturing(_)
+                | Self::Committing(_)
                 | Self::Dispatching(_)
                 | Self::Compensating { .. }),
-                CheckoutEvent::DeadlinePassed(_) | CheckoutEvent::AttentionRequired(_),
+                CheckoutEvent::AttentionRequired(_),
             ) => Ok(state),
             (_state, _event) => Err(corrupt),
         }
@@ -215,9 +240,10 @@ impl State {
         }
     }
 
-    /// What is to be made sure of when another coordinator turns out to have been ahead of us: a step of
-    /// ours may have landed after it had undone everything.
-    pub fn intents_when_overtaken(&self) -> Vec<Intent> {
+    /// What is to be made sure of when we cannot know what happened: another coordinator turns out to have
+    /// been ahead of us, so that a step of ours may have landed after it had undone everything; or an event
+    /// that concerned us could not be read when it came.
+    pub fn intents_when_in_doubt(&self) -> Vec<Intent> {
         match self {
             Self::Compensated(checkout)
             | Self::Compensating { checkout, remaining: Remaining::Payment | Remaining::Order, .. } => {

@@ -25,10 +25,20 @@ pub fn call(account: &Account, open: &OpenOperation) -> Call {
     }
 }
 
-/// The command that records an answer; `attempt` counts the calls that were made, this one included.
-///
-/// No provider refuses to give up what it holds, unless something was captured that we do not know of yet:
-/// such a refusal is asked about again like an answer that was lost.
+/// What an answer means to us. No provider refuses to give up what it holds, unless something was captured
+/// that we do not know of yet, or nothing is held any longer: such a refusal is asked about again like an
+/// answer that was lost, and past the limit shown to a person.
+pub fn heard(operation: Operation, answer: Answer) -> Answer {
+    match (operation, answer) {
+        (Operation::Void, Answer::Declined { code }) => {
+            Answer::Unknown { reason: format!("declined_{code}") }
+        }
+        (_, answer) => answer,
+    }
+}
+
+/// The command that records an answer as it was [`heard`]; `attempt` counts the calls that were made, this
+/// one included.
 pub fn record(operation: Operation, answer: Answer, attempt: u32) -> Command {
     let unknown = |reason| Command::RecordUnknown { operation, attempt, reason };
     match (operation, answer) {

@@ -81,7 +81,7 @@ pub enum Fact {
     DeadlinePassed,
     /// Something cannot be done, and a person has to look; it is tried again slowly.
     Stuck {
-        /// What, as a code: `refund`, `dispatch`, `reject`.
+        /// What, as a code: `refund`, or the name of an intent.
         step: &'static str,
     },
 }

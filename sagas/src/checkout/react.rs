@@ -89,6 +89,7 @@ fn not_started(state: &State, fact: &Fact) -> Reaction {
 
 fn reserving(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
     match fact {
+        Fact::Stuck { step } => ask_for_a_person(checkout, step),
         Fact::StockReserved => Reaction::step(
             state,
             vec![CheckoutEvent::StockReserved(StockReserved { order_id: checkout.order_id })],
@@ -120,13 +121,13 @@ fn reserving(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
         | Fact::PaymentCaptured { .. }
         | Fact::CaptureFailed { .. }
         | Fact::PaymentMoved
-        | Fact::PaymentUndone
-        | Fact::Stuck { .. } => Reaction::nothing(),
+        | Fact::PaymentUndone => Reaction::nothing(),
     }
 }
 
 fn authorizing(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
     match fact {
+        Fact::Stuck { step } => ask_for_a_person(checkout, step),
         Fact::PaymentAuthorized { amount } if *amount == checkout.amount => Reaction::step(
             state,
             vec![CheckoutEvent::PaymentAuthorized(PaymentAuthorized { order_id: checkout.order_id })],
@@ -154,13 +155,13 @@ fn authorizing(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
         | Fact::PaymentCaptured { .. }
         | Fact::CaptureFailed { .. }
         | Fact::PaymentMoved
-        | Fact::PaymentUndone
-        | Fact::Stuck { .. } => Reaction::nothing(),
+        | Fact::PaymentUndone => Reaction::nothing(),
     }
 }
 
 fn confirming(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
     match fact {
+        Fact::Stuck { step } => ask_for_a_person(checkout, step),
         Fact::OrderConfirmed => Reaction::step(
             state,
             vec![CheckoutEvent::OrderConfirmed(OrderConfirmed { order_id: checkout.order_id })],
@@ -185,13 +186,13 @@ fn confirming(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
         | Fact::PaymentCaptured { .. }
         | Fact::CaptureFailed { .. }
         | Fact::PaymentMoved
-        | Fact::PaymentUndone
-        | Fact::Stuck { .. } => Reaction::nothing(),
+        | Fact::PaymentUndone => Reaction::nothing(),
     }
 }
 
 fn capturing(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
     match fact {
+        Fact::Stuck { step } => ask_for_a_person(checkout, step),
         Fact::PaymentCaptured { in_all } if in_all.covers(checkout.amount) => Reaction::step(
             state,
             vec![CheckoutEvent::PaymentCaptured(PaymentCaptured { order_id: checkout.order_id })],
@@ -219,13 +220,13 @@ fn capturing(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
         | Fact::PaymentAuthorized { .. }
         | Fact::PaymentDeclined { .. }
         | Fact::PaymentDiffers
-        | Fact::PaymentUndone
-        | Fact::Stuck { .. } => Reaction::nothing(),
+        | Fact::PaymentUndone => Reaction::nothing(),
     }
 }
 
 fn committing(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
     match fact {
+        Fact::Stuck { step } => ask_for_a_person(checkout, step),
         Fact::StockCommitted => {
             Reaction::step(state, vec![CheckoutEvent::Completed(Completed { order_id: checkout.order_id })])
         }
@@ -250,8 +251,7 @@ fn committing(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
         | Fact::PaymentCaptured { .. }
         | Fact::CaptureFailed { .. }
         | Fact::PaymentMoved
-        | Fact::PaymentUndone
-        | Fact::Stuck { .. } => Reaction::nothing(),
+        | Fact::PaymentUndone => Reaction::nothing(),
     }
 }
 

@@ -297,9 +297,9 @@ fn being_overtaken_by_a_coordinator_that_undid_everything_releases_and_voids_aga
     let compensated =
         after(&[order_placed(&live()), short(), Fact::StockReleased, Fact::PaymentUndone, rejected()]);
     assert_eq!(compensated.intents(), []);
-    assert_eq!(compensated.intents_when_overtaken(), [release(), Intent::UndoPayment]);
+    assert_eq!(compensated.intents_when_in_doubt(), [release(), Intent::UndoPayment]);
     let authorizing = after(&[order_placed(&live()), Fact::StockReserved]);
-    assert_eq!(authorizing.intents_when_overtaken(), authorizing.intents());
+    assert_eq!(authorizing.intents_when_in_doubt(), authorizing.intents());
 }
 
 #[test]

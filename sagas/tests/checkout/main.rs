@@ -7,5 +7,6 @@
 mod disturbed;
 mod outcomes;
 mod overtaken;
+mod put_aside;
 mod webhooks;
 mod world;

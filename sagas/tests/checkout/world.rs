@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::{inventory, order};
 use event_store::{EventStore, Filter, Position, memory::MemoryStore};
 use events::{
-    Actor, Money, UnitPrice,
+    Actor, Metadata, Money, UnitPrice,
     ids::{OrderId, PaymentId, ReservationId, Sku},
     order::{CancellationReason, Line, Origin},
 };
@@ -21,7 +21,7 @@ use sagas::{
     checkout::Step,
     coordinator::{Config, Coordinator, Error, Idle, Interrupt, MemoryState},
     gateway::{
-        Notification,
+        Notification, PaymentGateway,
         sandbox::{
             memory::{FaultPlan, MemoryGateway},
             signature::Secrets,
@@ -84,6 +84,18 @@ pub(crate) struct Seen {
     pub(crate) books: Option<(i64, i64, i64, bool)>,
 }
 
+/// An order of one cup and two teapots out of ten each, sold and paid for.
+pub(crate) fn sold() -> Seen {
+    Seen {
+        order: "OrderConfirmed".to_owned(),
+        checkout: "CheckoutCompleted".to_owned(),
+        stock: BTreeMap::from([("CUP".to_owned(), (10, 1)), ("TEAPOT".to_owned(), (10, 2))]),
+        captured: 300,
+        refunded: 0,
+        books: Some((300, 300, 0, false)),
+    }
+}
+
 pub(crate) fn noon() -> DateTime<Utc> {
     DateTime::from_timestamp(1_700_000_000, 0).unwrap()
 }
@@ -125,15 +137,40 @@ impl World {
     }
 
     pub(crate) fn coordinator(&self, holder: &str) -> Coordinator {
-        Coordinator::new(
-            Arc::new(self.store.clone()),
-            Commands::new(Arc::new(self.store.clone())),
-            self.gateway.clone(),
-            self.clock.clone(),
-            self.state.clone(),
-            Config::for_holder(holder),
-        )
-        .interrupted_by(self.interrupt.clone())
+        self.coordinator_of(holder, Arc::new(self.store.clone()), self.gateway.clone())
+    }
+
+    /// One that sees the log and the provider through these.
+    pub(crate) fn coordinator_over(
+        &self,
+        store: Arc<dyn EventStore>,
+        gateway: Arc<dyn PaymentGateway>,
+    ) -> Coordinator {
+        self.coordinator_of("simulated", store, gateway)
+    }
+
+    fn coordinator_of(
+        &self,
+        holder: &str,
+        store: Arc<dyn EventStore>,
+        gateway: Arc<dyn PaymentGateway>,
+    ) -> Coordinator {
+        let (clock, state) = (self.clock.clone(), self.state.clone());
+        let commands = Commands::new(store.clone());
+        Coordinator::new(store, commands, gateway, clock, state, Config::for_holder(holder))
+            .interrupted_by(self.interrupt.clone())
+    }
+
+    pub(crate) fn metadata(&self) -> Metadata {
+        Metadata {
+            occurred_at: self.clock.now(),
+            correlation_id: Uuid::nil(),
+            causation_id: Uuid::nil(),
+            command_id: Uuid::nil(),
+            request_digest: None,
+            actor: Actor::Client,
+            traceparent: None,
+        }
     }
 
     fn context(&self, name: &str) -> CommandContext {

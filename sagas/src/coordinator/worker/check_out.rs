@@ -3,13 +3,12 @@
 
 use std::collections::VecDeque;
 
-use event_store::RecordedEvent;
-use events::ids::OrderId;
-use events::{DomainEvent, order::OrderEvent, payment::PaymentEvent};
+use event_store::{Direction, RecordedEvent};
+use events::{Category, DomainEvent, ids::OrderId, order::OrderEvent, payment::PaymentEvent};
 
 use super::{Job, Next, Outcome, Worker};
 use crate::{
-    checkout::{Fact, Intent, of_order, of_payment, react, started},
+    checkout::{Fact, Intent, State, of_order, of_payment, react, started},
     coordinator::{
         boundary,
         error::Error,
@@ -17,6 +16,16 @@ use crate::{
         saga::{Cause, Saga, Written},
     },
 };
+
+/// What kept a step from getting everything done.
+enum Setback {
+    /// Nothing did.
+    None,
+    /// A person has to look, and was told.
+    Stuck,
+    /// Something failed for good as far as this order goes.
+    Failed(Error),
+}
 
 impl Worker {
     pub(super) async fn check_out(
@@ -32,8 +41,10 @@ impl Worker {
         };
         let (fact, cause) = match job {
             Job::Event(event) => (self.fact(&saga, event).await?, Some(Cause::of(event))),
+            Job::Wake if saga.state == State::NotStarted => self.beginning(&saga).await?,
             Job::Wake => (self.overdue(&saga), saga.origin.clone()),
         };
+        let mut setback = Setback::None;
         if let Some(cause) = cause {
             let before = saga.state.name();
             let mut due = match fact {
@@ -43,18 +54,45 @@ impl Worker {
             // What was begun before, by whomever, is done again when nobody here knows that it was done.
             let is_due_again = !is_known || matches!(job, Job::Wake);
             if is_due_again && saga.state.name() == before {
-                due.extend(saga.state.intents());
+                due.extend(match job {
+                    Job::Event(_) => saga.state.intents(),
+                    Job::Wake => saga.state.intents_when_in_doubt(),
+                });
             }
             while let Some(intent) = due.pop_front() {
-                let learned = self.perform(&saga, &intent, &cause, job).await?;
+                let learned = match self.perform(&saga, &intent, &cause, job).await {
+                    Ok(learned) => learned,
+                    // One thing that cannot be done must not keep the others from being done.
+                    Err(error) if error.is_of_one_key() => {
+                        setback = Setback::Failed(error);
+                        Some(Fact::Stuck { step: intent.name() })
+                    }
+                    Err(error) => return Err(error),
+                };
                 self.boundary(boundary::INTENT_PERFORMED)?;
                 if let Some(fact) = learned {
+                    if matches!((&fact, &setback), (Fact::Stuck { .. }, Setback::None)) {
+                        setback = Setback::Stuck;
+                    }
                     due.extend(self.learn(&mut saga, &fact, &cause).await?);
                 }
             }
         }
-        let next = self.look_again(&saga);
+        let next = match setback {
+            Setback::None => self.look_again(&saga),
+            Setback::Stuck => Next::at(self.clock.now() + self.config.look_again_after, "a_person"),
+            Setback::Failed(error) => return Err(error),
+        };
         Ok(Outcome { memory: Memory::Checkout(Box::new(saga)), next })
+    }
+
+    /// What an order that nobody has taken on began with: the event that said so could not be read, or the
+    /// step that it led to failed.
+    async fn beginning(&self, saga: &Saga) -> Result<(Option<Fact>, Option<Cause>), Error> {
+        let stream = Category::Order.stream(saga.order_id);
+        let first = self.store.read_stream(&stream, Direction::Forwards, None, 1).await?;
+        let Some(first) = first.first() else { return Ok((None, None)) };
+        Ok((self.fact(saga, first).await?, Some(Cause::of(first))))
     }
 
     /// Writes down what a fact means, and says what is to be done about it.
@@ -63,7 +101,7 @@ impl Worker {
         loop {
             let reaction = react(&saga.state, fact);
             if reaction.events.is_empty() && overtaken {
-                return Ok(saga.state.intents_when_overtaken().into());
+                return Ok(saga.state.intents_when_in_doubt().into());
             }
             if reaction.events.is_empty() {
                 return Ok(reaction.intents.into());

@@ -13,6 +13,7 @@ use super::{Job, Next, Outcome, Worker, pay::Behalf};
 use crate::{
     coordinator::{boundary, error::Error, memories::Memory, saga::ACTOR},
     gateway::{Answer, Call},
+    payment,
 };
 
 /// Received, and then one more.
@@ -66,13 +67,14 @@ impl Worker {
         let Some((operation, answer)) = self.gateway.interpret(&received.notification) else {
             return Ok(Verdict::Hopeless { code: "unreadable" });
         };
+        let answer = payment::heard(operation, answer);
         match answer {
             // It says that there is nothing to say yet.
             Answer::Pending | Answer::Unknown { .. } => return Ok(Verdict::Applied),
             Answer::Approved { .. } | Answer::Declined { .. } => {}
         }
-        let (payment, _) = self.commands.payment.load(&received.payment_id.to_string()).await?;
-        let recorded = match payment.account() {
+        let (known, _) = self.commands.payment.load(&received.payment_id.to_string()).await?;
+        let recorded = match known.account() {
             None => None,
             Some(account) => {
                 let call = Call {

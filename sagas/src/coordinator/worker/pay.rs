@@ -82,7 +82,7 @@ impl Worker {
         let Some(account) = payment.account() else { return Ok((payment, revision)) };
         let call = payment::call(account, &open);
         self.boundary(boundary::BEFORE_PROVIDER_CALL)?;
-        let answer = self.ask(&call, open.attempts).await;
+        let answer = payment::heard(call.operation, self.ask(&call, open.attempts).await);
         self.boundary(boundary::AFTER_PROVIDER_CALL)?;
         let attempt = open.attempts.saturating_add(1);
         let limit = self.config.retry.attempts_before_attention;

@@ -186,41 +186,56 @@ impl Performing<'_> {
         let method = method.to_owned();
         let command = payment::Command::Request { payment_id, order_id, amount, method };
         match self.payment(&Step::RequestPayment, command).await {
-            Ok(_) => Ok(None),
-            Err(error) => Err(Error::refused(doing, &refusal(doing, error)?)),
+            Ok(handled) if !handled.replayed => return Ok(None),
+            // It was asked for before, and what came of it may have passed us by.
+            Ok(_) => {}
+            Err(error) => return Err(Error::refused(doing, &refusal(doing, error)?)),
         }
+        let (payment, _) = self.worker.commands.payment.load(&order_id.to_string()).await?;
+        let Some(account) = payment.account() else { return Ok(None) };
+        if account.is_declined() {
+            return Ok(Some(Fact::PaymentDeclined { code: "declined".to_owned() }));
+        }
+        Ok(account.held().map(|amount| Fact::PaymentAuthorized { amount }))
     }
 
     async fn capture(&self, amount: Money) -> Result<Option<Fact>, Error> {
-        let captured = self.capture_rest(amount, 0).await?;
-        let Some(payment::Refusal::CaptureExceedsAuthorization { .. }) = captured else {
-            return Ok(captured.map(|refusal| Fact::CaptureFailed { code: code(&refusal).to_owned() }));
-        };
-        // Somebody else has captured a part, or is about to.
+        let doing = "capturing";
+        let capture_id = Step::Capture { captured_before: 0 }.capture_id(self.order_id());
+        match self.capture_rest(amount, 0).await {
+            Ok(handled) if !handled.replayed => return Ok(None),
+            // It was asked for before, and what came of it may have passed us by.
+            Ok(_) => {}
+            Err(error) => match refusal(doing, error)? {
+                // Somebody else has captured a part, or is about to.
+                payment::Refusal::CaptureExceedsAuthorization { .. } => {}
+                other => return Ok(Some(Fact::CaptureFailed { code: code(&other).to_owned() })),
+            },
+        }
         let (payment, _) = self.worker.commands.payment.load(&self.order_id().to_string()).await?;
         let Some(account) = payment.account() else { return Ok(None) };
-        if account.captured().amount >= amount.amount {
+        if account.captured().covers(amount) {
             return Ok(Some(Fact::PaymentCaptured { in_all: account.captured() }));
         }
         if !payment.open_operations().is_empty() {
             return Ok(None);
         }
-        let refused = self.capture_rest(amount, account.captured().amount).await?;
-        Ok(refused.map(|refusal| Fact::CaptureFailed { code: code(&refusal).to_owned() }))
+        if account.has_failed_capture(capture_id) {
+            return Ok(Some(Fact::CaptureFailed { code: "refused".to_owned() }));
+        }
+        let Err(error) = self.capture_rest(amount, account.captured().amount).await else { return Ok(None) };
+        Ok(Some(Fact::CaptureFailed { code: code(&refusal(doing, error)?).to_owned() }))
     }
 
     async fn capture_rest(
         &self,
         amount: Money,
         captured_before: i64,
-    ) -> Result<Option<payment::Refusal>, Error> {
+    ) -> Result<Handled, HandleError<payment::Refusal>> {
         let step = Step::Capture { captured_before };
         let rest = Money::new(amount.amount.saturating_sub(captured_before), amount.currency);
         let capture_id = step.capture_id(self.order_id());
-        match self.payment(&step, payment::Command::Capture { capture_id, amount: rest }).await {
-            Ok(_) => Ok(None),
-            Err(error) => refusal("capturing", error).map(Some),
-        }
+        self.payment(&step, payment::Command::Capture { capture_id, amount: rest }).await
     }
 
     async fn undo_payment(&self, again: bool) -> Result<Option<Fact>, Error> {

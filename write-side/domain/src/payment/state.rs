@@ -115,9 +115,26 @@ impl Account {
         }
     }
 
+    /// What the provider holds and nobody has asked to give up.
+    pub const fn held(&self) -> Option<Money> {
+        match self.authorization {
+            Authorization::Held { amount } => Some(amount),
+            Authorization::BeingVoided { .. }
+            | Authorization::Voided { .. }
+            | Authorization::Asked { .. }
+            | Authorization::AskedThenGivenUp { .. }
+            | Authorization::Declined => None,
+        }
+    }
+
     /// What is ours, before refunds.
     pub fn captured(&self) -> Money {
         self.in_currency(self.captures.made())
+    }
+
+    /// Whether the provider has refused this capture for good.
+    pub fn has_failed_capture(&self, capture_id: CaptureId) -> bool {
+        matches!(self.captures.get(capture_id), Some(Movement::Failed { .. }))
     }
 
     /// What was given back.
