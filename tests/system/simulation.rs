@@ -4,9 +4,10 @@
 //!
 //! **The same seed gives the same trace**, so that a seed that fails can be run alone:
 //! `COUNTERFOIL_SIMULATION_SEED=42 cargo test --test system simulation`. The number of seeds is
-//! `COUNTERFOIL_SIMULATION_SEEDS`. Read models live in Postgres, so that I8 is not looked at here.
+//! `COUNTERFOIL_SIMULATION_SEEDS`.
 
 mod plan;
+mod read_models;
 mod shop;
 mod story;
 
@@ -22,6 +23,7 @@ use std::{
 };
 
 use plan::Plan;
+use read_models::ReadModels;
 use story::{Story, tell};
 
 const SEEDS: u64 = 2_000;
@@ -32,7 +34,10 @@ fn every_seed_keeps_every_invariant_and_tells_the_same_story_twice() {
         let plan = Plan::from_seed(seed);
         println!("{plan:#?}");
         match catch(&plan) {
-            Ok(story) => println!("{}", story.trace.join("\n")),
+            Ok(story) => {
+                println!("{}", story.trace.join("\n"));
+                Database::new().check(seed, story).unwrap();
+            }
             Err(reason) => panic!("seed {seed}: {reason}"),
         }
         return;
@@ -44,12 +49,13 @@ fn every_seed_keeps_every_invariant_and_tells_the_same_story_twice() {
     thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
+                let mut database = Database::new();
                 loop {
                     let seed = next.fetch_add(1, Ordering::SeqCst);
                     if seed >= seeds {
                         return;
                     }
-                    let outcome = run(seed);
+                    let outcome = run(seed).and_then(|story| database.check(seed, story));
                     summary.lock().unwrap().add(seed, outcome);
                 }
             });
@@ -64,6 +70,25 @@ fn every_seed_keeps_every_invariant_and_tells_the_same_story_twice() {
     );
     if seeds >= SEEDS {
         summary.assert_that_everything_was_tried();
+    }
+}
+
+/// Where a worker looks at the read models of its seeds, in time as it passes for everybody.
+struct Database {
+    runtime: tokio::runtime::Runtime,
+    read_models: ReadModels,
+}
+
+impl Database {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let read_models = runtime.block_on(ReadModels::empty());
+        Self { runtime, read_models }
+    }
+
+    fn check(&mut self, seed: u64, story: Story) -> Result<Story, String> {
+        self.runtime.block_on(self.read_models.check(seed, &story.log))?;
+        Ok(story)
     }
 }
 

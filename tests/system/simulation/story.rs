@@ -37,6 +37,7 @@ const LEASE: TimeDelta = TimeDelta::seconds(11);
 #[derive(Debug, Default)]
 pub(super) struct Story {
     pub(super) trace: Vec<String>,
+    pub(super) log: Vec<RecordedEvent>,
     pub(super) events: u64,
     pub(super) crashes: Vec<&'static str>,
     pub(super) reached: Vec<&'static str>,
@@ -282,6 +283,7 @@ impl Teller<'_> {
         for number in 0..self.plan.orders.len() {
             self.check_ending(number, &log)?;
         }
+        self.story.log = log;
         Ok(self.story)
     }
 
