@@ -1,11 +1,12 @@
 # What a person does with this repository. Cargo does the work; this file only names it.
 
-.PHONY: demo serve test check setup help
+.PHONY: demo serve test test-eventstoredb check setup help
 
 help:
 	@echo "make demo    get what is missing, build, open a shop, sell, and check the books"
 	@echo "make serve   the same over HTTP, on http://127.0.0.1:8080"
 	@echo "make test    every test: unit, contract, simulation, processes killed, faults injected"
+	@echo "make test-eventstoredb    the contract of the event store, against the server that EVENTSTOREDB_URL names"
 	@echo "make check   format, lints, and the dependencies that must not exist"
 	@echo "make setup   get what is missing: PostgreSQL 15 or later"
 
@@ -17,6 +18,16 @@ serve: setup
 
 test: setup
 	cargo test --workspace --features fault-injection
+
+# Without cargo, give the tests as they were built (`cargo test -p event-store --features eventstoredb
+# --test store --no-run` names the file): make test-eventstoredb STORE_TESTS=./store-0123456789abcdef
+test-eventstoredb:
+	@test -n "$$EVENTSTOREDB_URL" || { echo 'set EVENTSTOREDB_URL, as in esdb://admin:changeit@host:2113?tls=false'; exit 1; }
+ifdef STORE_TESTS
+	$(STORE_TESTS) contract::eventstoredb
+else
+	cargo test -p event-store --features eventstoredb --test store contract::eventstoredb
+endif
 
 check:
 	cargo fmt --all --check

@@ -5,6 +5,8 @@
 //! Every adapter passes the same contract suite, so that a caller never needs to know which one it has.
 
 mod error;
+#[cfg(feature = "eventstoredb")]
+pub mod eventstoredb;
 mod follow;
 pub mod limits;
 pub mod memory;
@@ -15,5 +17,7 @@ pub mod postgres;
 
 pub use error::{AppendError, FoundEvent, StoreError};
 pub use open::{OpenError, open};
-pub use port::{Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, Page, RecordedEvent};
+pub use port::{
+    Appended, Direction, EventStore, ExpectedRevision, Filter, IdScope, NewEvent, Page, RecordedEvent,
+};
 pub use position::{ColumnError, NotAPosition, Numbering, Position};

@@ -18,8 +18,8 @@ use uuid::Uuid;
 pub use faults::{Fault, FaultPlan, Operation};
 
 use crate::{
-    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, Numbering, Page,
-    Position, RecordedEvent, StoreError, follow, follow::Wakes, limits, port,
+    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, IdScope, NewEvent, Numbering,
+    Page, Position, RecordedEvent, StoreError, follow, follow::Wakes, limits, port,
 };
 use log::Log;
 
@@ -125,6 +125,10 @@ impl EventStore for MemoryStore {
         Numbering::Dense
     }
 
+    fn ids_are_unique_in(&self) -> IdScope {
+        IdScope::Log
+    }
+
     async fn append(
         &self,
         stream: &StreamName,
@@ -171,7 +175,7 @@ impl EventStore for MemoryStore {
         self.read(Log::head).await
     }
 
-    async fn find(&self, event_id: Uuid) -> Result<Option<RecordedEvent>, StoreError> {
+    async fn find(&self, _: &StreamName, event_id: Uuid) -> Result<Option<RecordedEvent>, StoreError> {
         self.read(|log| log.find(event_id)).await
     }
 

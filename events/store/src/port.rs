@@ -39,6 +39,15 @@ impl fmt::Display for ExpectedRevision {
     }
 }
 
+/// Within what an event id occurs once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdScope {
+    /// Everything: an id that was used for another stream is refused.
+    Log,
+    /// One stream: the same id in another one is another event.
+    Stream,
+}
+
 /// An event that is to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
@@ -147,6 +156,9 @@ pub trait EventStore: Send + Sync + fmt::Debug + 'static {
     /// What this engine promises of its positions.
     fn numbering(&self) -> Numbering;
 
+    /// Within what this engine keeps an event id from being written twice.
+    fn ids_are_unique_in(&self) -> IdScope;
+
     /// Writes events at the end of one stream, all or none.
     ///
     /// Repeating an append (same stream, ids, and expectation) answers as the first time did, with
@@ -187,8 +199,8 @@ pub trait EventStore: Send + Sync + fmt::Debug + 'static {
     /// The position of the last event; `Position::START` when there is none.
     async fn head(&self) -> Result<Position, StoreError>;
 
-    /// Finds an event by its id.
-    async fn find(&self, event_id: Uuid) -> Result<Option<RecordedEvent>, StoreError>;
+    /// Finds an event by its id: in `stream`, and where ids are unique in the whole log, wherever it is.
+    async fn find(&self, stream: &StreamName, event_id: Uuid) -> Result<Option<RecordedEvent>, StoreError>;
 
     /// Reads everything from behind `after` and then goes on with what is appended, page by page,
     /// without gap or double, for as long as the stream is polled. Pages without events are passed on

@@ -28,8 +28,8 @@ use self::{
     sequencer::{Patience, Sequencer},
 };
 use crate::{
-    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, Numbering, Page,
-    Position, RecordedEvent, StoreError, follow, follow::Wakes, port,
+    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, IdScope, NewEvent, Numbering,
+    Page, Position, RecordedEvent, StoreError, follow, follow::Wakes, port,
 };
 
 /// How a [`PostgresStore`] deals with load and outages. The defaults suit a service.
@@ -143,6 +143,10 @@ impl EventStore for PostgresStore {
         Numbering::Dense
     }
 
+    fn ids_are_unique_in(&self) -> IdScope {
+        IdScope::Log
+    }
+
     async fn append(
         &self,
         stream: &StreamName,
@@ -179,7 +183,7 @@ impl EventStore for PostgresStore {
         self.inner.reader.head().await
     }
 
-    async fn find(&self, event_id: Uuid) -> Result<Option<RecordedEvent>, StoreError> {
+    async fn find(&self, _: &StreamName, event_id: Uuid) -> Result<Option<RecordedEvent>, StoreError> {
         self.inner.reader.find(event_id).await
     }
 

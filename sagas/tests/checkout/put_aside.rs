@@ -11,8 +11,8 @@ use axum::http::HeaderMap;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use event_store::{
-    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, Numbering, Page,
-    Position, RecordedEvent, StoreError, memory::MemoryStore,
+    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, IdScope, NewEvent, Numbering,
+    Page, Position, RecordedEvent, StoreError, memory::MemoryStore,
 };
 use events::{Category, StreamName, order::Origin, payment::Operation};
 use futures::{StreamExt, stream::BoxStream};
@@ -61,6 +61,10 @@ impl EventStore for OldRelease {
         self.store.positions_of(stream, appended, count).await
     }
 
+    fn ids_are_unique_in(&self) -> IdScope {
+        self.store.ids_are_unique_in()
+    }
+
     async fn append(
         &self,
         stream: &StreamName,
@@ -89,8 +93,8 @@ impl EventStore for OldRelease {
         self.store.head().await
     }
 
-    async fn find(&self, event_id: Uuid) -> Result<Option<RecordedEvent>, StoreError> {
-        Ok(self.store.find(event_id).await?.map(|event| self.see(event)))
+    async fn find(&self, stream: &StreamName, event_id: Uuid) -> Result<Option<RecordedEvent>, StoreError> {
+        Ok(self.store.find(stream, event_id).await?.map(|event| self.see(event)))
     }
 
     fn follow(&self, after: Position, filter: Filter) -> BoxStream<'static, Result<Page, StoreError>> {

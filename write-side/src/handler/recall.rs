@@ -44,7 +44,7 @@ pub(super) async fn events_of(
     stream: &StreamName,
     context: &CommandContext,
 ) -> Result<Option<Result<Vec<RecordedEvent>, Differs>>, StoreError> {
-    let Some(first) = store.find(context.event_id(0)).await? else { return Ok(None) };
+    let Some(first) = store.find(stream, context.event_id(0)).await? else { return Ok(None) };
     if first.stream != *stream || first.metadata.request_digest != context.request_digest {
         return Ok(Some(Err(Differs)));
     }

@@ -3,8 +3,8 @@
 
 use async_trait::async_trait;
 use event_store::{
-    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, Numbering, Page,
-    Position, RecordedEvent, StoreError, memory::MemoryStore,
+    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, IdScope, NewEvent, Numbering,
+    Page, Position, RecordedEvent, StoreError, memory::MemoryStore,
 };
 use events::StreamName;
 use futures::{future::BoxFuture, stream::BoxStream};
@@ -37,6 +37,10 @@ impl std::fmt::Debug for Rivalled {
 impl EventStore for Rivalled {
     fn numbering(&self) -> Numbering {
         self.inner.numbering()
+    }
+
+    fn ids_are_unique_in(&self) -> IdScope {
+        self.inner.ids_are_unique_in()
     }
 
     async fn append(
@@ -76,8 +80,8 @@ impl EventStore for Rivalled {
         self.inner.head().await
     }
 
-    async fn find(&self, event_id: Uuid) -> Result<Option<RecordedEvent>, StoreError> {
-        self.inner.find(event_id).await
+    async fn find(&self, stream: &StreamName, event_id: Uuid) -> Result<Option<RecordedEvent>, StoreError> {
+        self.inner.find(stream, event_id).await
     }
 
     fn follow(&self, after: Position, filter: Filter) -> BoxStream<'static, Result<Page, StoreError>> {

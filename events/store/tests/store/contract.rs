@@ -59,3 +59,5 @@ macro_rules! hold_to_the_contract {
 }
 
 hold_to_the_contract!(memory, postgres);
+#[cfg(feature = "eventstoredb")]
+hold_to_the_contract!(eventstoredb);

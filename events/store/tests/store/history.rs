@@ -4,7 +4,8 @@ use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 use event_store::{
-    Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, Page, Position, RecordedEvent,
+    Appended, Direction, EventStore, ExpectedRevision, Filter, NewEvent, Numbering, Page, Position,
+    RecordedEvent,
 };
 use events::{Actor, Category, Metadata, StreamName};
 use uuid::Uuid;
@@ -77,6 +78,39 @@ pub(crate) async fn whole_log(store: &dyn EventStore, filter: &Filter, limit: us
 
 pub(crate) fn ids(events: &[RecordedEvent]) -> Vec<Uuid> {
     events.iter().map(|event| event.id).collect()
+}
+
+/// The position of the event at a place of the log, counted from 1; before the first at 0.
+pub(crate) async fn nth(store: &dyn EventStore, place: u64) -> Position {
+    match (store.numbering(), place) {
+        (Numbering::Dense, place) => position(place),
+        (Numbering::Sparse, 0) => Position::START,
+        (Numbering::Sparse, place) => {
+            let log = whole_log(store, &Filter::all(), 1_000).await;
+            log[usize::try_from(place).unwrap() - 1].position
+        }
+    }
+}
+
+/// The place in the log of each of these positions, counted from 1.
+pub(crate) async fn places_of(store: &dyn EventStore, positions: &[Position]) -> Vec<u64> {
+    match store.numbering() {
+        Numbering::Dense => positions.iter().copied().map(place).collect(),
+        Numbering::Sparse => {
+            let log = whole_log(store, &Filter::all(), 1_000).await;
+            let place = |position: &Position| {
+                let at = log.binary_search_by_key(position, |event| event.position);
+                at.unwrap_or_else(|_| panic!("no event is at {position}")) as u64 + 1
+            };
+            positions.iter().map(place).collect()
+        }
+    }
+}
+
+/// The place in the log of each of these events.
+pub(crate) async fn places(store: &dyn EventStore, events: &[RecordedEvent]) -> Vec<u64> {
+    let positions: Vec<_> = events.iter().map(|event| event.position).collect();
+    places_of(store, &positions).await
 }
 
 /// A position of a dense log.

@@ -2,27 +2,25 @@
 
 use std::sync::Arc;
 
-use event_store::{AppendError, Appended, EventStore, ExpectedRevision, NewEvent, Position};
+use event_store::{AppendError, Appended, EventStore, ExpectedRevision, NewEvent, Position, RecordedEvent};
 use events::{Actor, Category, Metadata, StreamName};
 use futures::future::join_all;
 
-use crate::history::{
-    all_of, metadata, named, place, position, positions, revisions, some, stream, with_payload, write,
-};
+use crate::history::{all_of, metadata, named, nth, places, revisions, some, stream, with_payload, write};
 
 pub(crate) async fn a_new_stream_begins_at_revision_zero_and_an_empty_log_at_position_one(
     store: Arc<dyn EventStore>,
 ) {
     assert_eq!(store.head().await.unwrap(), Position::START);
     let appended = store.append(&stream("a"), ExpectedRevision::NoStream, some(1)).await.unwrap();
-    assert_eq!(appended, Appended { revision: 0, position: position(1), replayed: false });
-    assert_eq!(store.head().await.unwrap(), position(1));
+    assert_eq!(appended, Appended { revision: 0, position: nth(&*store, 1).await, replayed: false });
+    assert_eq!(store.head().await.unwrap(), nth(&*store, 1).await);
 }
 
 pub(crate) async fn an_append_that_expects_the_last_revision_goes_behind_it(store: Arc<dyn EventStore>) {
     store.append(&stream("a"), ExpectedRevision::NoStream, some(2)).await.unwrap();
     let appended = store.append(&stream("a"), ExpectedRevision::Exact(1), some(3)).await.unwrap();
-    assert_eq!(appended, Appended { revision: 4, position: position(5), replayed: false });
+    assert_eq!(appended, Appended { revision: 4, position: nth(&*store, 5).await, replayed: false });
     assert_eq!(revisions(&all_of(&*store, &stream("a")).await), [0, 1, 2, 3, 4]);
 }
 
@@ -45,7 +43,7 @@ pub(crate) async fn a_wrong_expectation_is_a_conflict_that_names_the_current_rev
             other => panic!("{id} at {wrongly_expected}: {other:?}"),
         }
     }
-    assert_eq!(store.head().await.unwrap(), position(3));
+    assert_eq!(store.head().await.unwrap(), nth(&*store, 3).await);
     assert_eq!(all_of(&*store, &stream("b")).await, []);
 }
 
@@ -62,17 +60,24 @@ pub(crate) async fn the_events_of_one_append_have_consecutive_positions(store: A
         async move { write(&*store, &stream(&writer.to_string()), some(7)).await }
     });
     for (writer, appended) in join_all(writers).await.into_iter().enumerate() {
-        let written = positions(&all_of(&*store, &stream(&writer.to_string())).await);
-        let last = place(appended.position);
+        let events = all_of(&*store, &stream(&writer.to_string())).await;
+        assert_eq!(events.last().map(|last| last.position), Some(appended.position));
+        assert_eq!(store.positions_of(&events[0].stream, appended, 3).await.unwrap(), last_three(&events));
+        let written = places(&*store, &events).await;
+        let last = written[6];
         assert_eq!(written, (last - 6..=last).collect::<Vec<_>>());
     }
+}
+
+fn last_three(events: &[RecordedEvent]) -> Vec<Position> {
+    events[events.len() - 3..].iter().map(|event| event.position).collect()
 }
 
 pub(crate) async fn what_is_refused_takes_no_position(store: Arc<dyn EventStore>) {
     write(&*store, &stream("a"), some(1)).await;
     store.append(&stream("a"), ExpectedRevision::NoStream, some(5)).await.unwrap_err();
     store.append(&stream("b"), ExpectedRevision::Exact(7), some(5)).await.unwrap_err();
-    assert_eq!(write(&*store, &stream("c"), some(1)).await.position, position(2));
+    assert_eq!(write(&*store, &stream("c"), some(1)).await.position, nth(&*store, 2).await);
 }
 
 pub(crate) async fn what_is_read_is_what_was_written_byte_for_byte(store: Arc<dyn EventStore>) {
@@ -120,9 +125,9 @@ pub(crate) async fn streams_are_told_apart_by_every_byte_of_their_names(store: A
     }
     let other_category = Category::Payment.stream("a");
     store.append(&other_category, ExpectedRevision::NoStream, some(1)).await.unwrap();
-    for (stream, position) in streams.iter().chain([&other_category]).zip(1..) {
+    for (stream, place) in streams.iter().chain([&other_category]).zip(1..) {
         let read = all_of(&*store, stream).await;
-        assert_eq!((positions(&read), &read[0].stream), (vec![position], stream));
+        assert_eq!((places(&*store, &read).await, &read[0].stream), (vec![place], stream));
     }
 }
 
@@ -138,7 +143,10 @@ pub(crate) async fn one_of_many_who_expect_the_same_revision_wins(store: Arc<dyn
     for answer in join_all(rivals).await {
         match answer.unwrap() {
             Ok(appended) => {
-                assert_eq!(appended, Appended { revision: 1, position: position(2), replayed: false });
+                assert_eq!(
+                    appended,
+                    Appended { revision: 1, position: nth(&*store, 2).await, replayed: false }
+                );
                 won += 1;
             }
             Err(AppendError::Conflict { current, .. }) => assert_eq!(current, Some(1)),
@@ -146,5 +154,5 @@ pub(crate) async fn one_of_many_who_expect_the_same_revision_wins(store: Arc<dyn
         }
     }
     assert_eq!(won, 1);
-    assert_eq!(store.head().await.unwrap(), position(2));
+    assert_eq!(store.head().await.unwrap(), nth(&*store, 2).await);
 }

@@ -7,7 +7,7 @@ use event_store::{EventStore, Filter, Page, Position, RecordedEvent, StoreError}
 use events::Category;
 use futures::{FutureExt, StreamExt, stream::BoxStream};
 
-use crate::history::{named, place, position, positions, some, stream, write};
+use crate::history::{named, nth, places, some, stream, write};
 
 /// Reads until `last` was scanned, and checks that the pages follow one on the other.
 async fn follow_to(
@@ -27,6 +27,18 @@ async fn follow_to(
     events
 }
 
+/// Reads until this many events have come.
+async fn follow_count(
+    pages: &mut BoxStream<'static, Result<Page, StoreError>>,
+    count: usize,
+) -> Vec<RecordedEvent> {
+    let mut events = Vec::new();
+    while events.len() < count {
+        events.extend(pages.next().await.expect("a follower has no end").unwrap().events);
+    }
+    events
+}
+
 pub(crate) async fn a_follower_catches_up_and_goes_on_live(store: Arc<dyn EventStore>) {
     for _ in 0..3 {
         write(&*store, &stream("a"), some(400)).await;
@@ -40,9 +52,8 @@ pub(crate) async fn a_follower_catches_up_and_goes_on_live(store: Arc<dyn EventS
             }
         })
     };
-    let last = position(1_200 + 500);
-    let followed = follow_to(&mut pages, Position::START, last).await;
-    assert_eq!(positions(&followed), (1..=place(last)).collect::<Vec<_>>());
+    let followed = follow_count(&mut pages, 1_200 + 500).await;
+    assert_eq!(places(&*store, &followed).await, (1..=1_700).collect::<Vec<_>>());
     let mut next_revision: HashMap<_, u64> = HashMap::new();
     for event in &followed {
         let next = next_revision.entry(event.stream.clone()).or_default();
@@ -53,8 +64,9 @@ pub(crate) async fn a_follower_catches_up_and_goes_on_live(store: Arc<dyn EventS
     // What is appended one by one arrives one by one, without anything in between.
     for nth in 1..=3 {
         let appended = write(&*store, &stream("live"), some(1)).await;
-        let page = pages.next().await.unwrap().unwrap();
-        assert_eq!((positions(&page.events), page.scanned), (vec![place(last) + nth], appended.position));
+        let came = follow_count(&mut pages, 1).await;
+        assert_eq!(places(&*store, &came).await, [1_700 + nth]);
+        assert_eq!(came[0].position, appended.position);
     }
 }
 
@@ -62,39 +74,43 @@ pub(crate) async fn a_follower_begins_behind_any_position(store: Arc<dyn EventSt
     for _ in 0..10 {
         write(&*store, &stream("a"), some(1)).await;
     }
-    let mut followers: Vec<_> =
-        (0..=10).map(|after| (after, store.follow(position(after), Filter::all()))).collect();
+    let mut followers = Vec::new();
+    for after in 0..=10 {
+        followers.push((after, store.follow(nth(&*store, after).await, Filter::all())));
+    }
     write(&*store, &stream("b"), some(2)).await;
     for (after, pages) in &mut followers {
-        let followed = follow_to(pages, position(*after), position(12)).await;
-        assert_eq!(positions(&followed), (*after + 1..=12).collect::<Vec<_>>());
+        let (begin, last) = (nth(&*store, *after).await, nth(&*store, 12).await);
+        let followed = follow_to(pages, begin, last).await;
+        assert_eq!(places(&*store, &followed).await, (*after + 1..=12).collect::<Vec<_>>());
     }
 }
 
 pub(crate) async fn a_follower_with_a_filter_is_moved_past_what_it_does_not_want(store: Arc<dyn EventStore>) {
-    write(&*store, &stream("a"), some(2)).await;
+    let second = write(&*store, &stream("a"), some(2)).await.position;
     let mut pages = store.follow(Position::START, Filter::categories([Category::Payment]));
-    assert_eq!(follow_to(&mut pages, Position::START, position(2)).await, []);
-    write(&*store, &stream("a"), some(1)).await;
-    assert_eq!(follow_to(&mut pages, position(2), position(3)).await, []);
-    write(&*store, &Category::Payment.stream("a"), vec![named("PaymentRequested")]).await;
-    let followed = follow_to(&mut pages, position(3), position(4)).await;
-    assert_eq!(positions(&followed), [4]);
+    assert_eq!(follow_to(&mut pages, Position::START, second).await, []);
+    let third = write(&*store, &stream("a"), some(1)).await.position;
+    assert_eq!(follow_to(&mut pages, second, third).await, []);
+    let wanted = vec![named("PaymentRequested")];
+    let fourth = write(&*store, &Category::Payment.stream("a"), wanted).await.position;
+    let followed = follow_to(&mut pages, third, fourth).await;
+    assert_eq!(places(&*store, &followed).await, [4]);
 }
 
 pub(crate) async fn a_follower_that_waits_in_vain_is_woken_by_the_first_event(store: Arc<dyn EventStore>) {
     let mut pages = store.follow(Position::START, Filter::all());
     assert!(pages.next().now_or_never().is_none(), "nothing has happened yet");
-    let waiting = tokio::spawn(async move { pages.next().await.unwrap().unwrap() });
+    let waiting = tokio::spawn(async move { follow_count(&mut pages, 1).await });
     let appended = write(&*store, &stream("a"), some(1)).await;
-    let page = waiting.await.unwrap();
-    assert_eq!((positions(&page.events), page.scanned), (vec![1], appended.position));
+    let came = waiting.await.unwrap();
+    assert_eq!((places(&*store, &came).await, came[0].position), (vec![1], appended.position));
 }
 
 pub(crate) async fn a_page_that_nobody_waited_for_is_not_lost(store: Arc<dyn EventStore>) {
     write(&*store, &stream("a"), some(3)).await;
     let mut pages = store.follow(Position::START, Filter::all());
-    let mut followed = Vec::new();
+    let mut followed: Vec<RecordedEvent> = Vec::new();
     // Whoever selects between a follower and something else gives up waiting again and again.
     for _ in 0..50 {
         tokio::select! {
@@ -103,7 +119,6 @@ pub(crate) async fn a_page_that_nobody_waited_for_is_not_lost(store: Arc<dyn Eve
             page = pages.next() => followed.extend(page.unwrap().unwrap().events),
         }
     }
-    let after = followed.last().map_or(Position::START, |event: &RecordedEvent| event.position);
-    followed.extend(follow_to(&mut pages, after, position(3)).await);
-    assert_eq!(positions(&followed), [1, 2, 3]);
+    followed.extend(follow_count(&mut pages, 3 - followed.len()).await);
+    assert_eq!(places(&*store, &followed).await, [1, 2, 3]);
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use event_store::{Direction, EventStore, Filter, Page};
+use event_store::{Direction, EventStore, Filter, IdScope, Numbering, Page, Position};
 use events::Category;
 use uuid::Uuid;
 
-use crate::history::{ids, named, place, position, positions, revisions, some, stream, whole_log, write};
+use crate::history::{ids, named, nth, places, position, revisions, some, stream, whole_log, write};
 
 pub(crate) async fn a_stream_is_read_both_ways_from_any_revision(store: Arc<dyn EventStore>) {
     for _ in 0..3 {
@@ -50,25 +50,38 @@ pub(crate) async fn the_log_is_read_page_by_page_in_order(store: Arc<dyn EventSt
     for limit in [1, 2, 7, 24, 1_000] {
         let read = whole_log(&*store, &Filter::all(), limit).await;
         assert_eq!(ids(&read), written, "in pages of {limit}");
-        assert_eq!(positions(&read), (1..=24).collect::<Vec<_>>());
+        assert_eq!(places(&*store, &read).await, (1..=24).collect::<Vec<_>>());
     }
 }
 
 pub(crate) async fn a_page_says_whether_the_log_goes_on(store: Arc<dyn EventStore>) {
     let read = async |after, limit| {
         let Page { events, scanned, end } =
-            store.read_all(position(after), &Filter::all(), limit).await.unwrap();
-        (positions(&events), place(scanned), end)
+            store.read_all(nth(&*store, after).await, &Filter::all(), limit).await.unwrap();
+        assert!(events.len() <= limit.max(1));
+        assert!(events.last().is_none_or(|last| last.position <= scanned));
+        (places(&*store, &events).await, scanned, end)
     };
-    assert_eq!(read(0, 10).await, (vec![], 0, true));
+    assert_eq!(read(0, 10).await.0, [0; 0]);
     write(&*store, &stream("a"), some(4)).await;
-    assert_eq!(read(0, 3).await, (vec![1, 2, 3], 3, false));
-    assert_eq!(read(0, 4).await, (vec![1, 2, 3, 4], 4, true));
-    assert_eq!(read(3, 9).await, (vec![4], 4, true));
-    assert_eq!(read(0, 0).await, (vec![1], 1, false), "whoever reads on gets on");
-    assert_eq!(read(0, usize::MAX).await, (vec![1, 2, 3, 4], 4, true));
-    assert_eq!(read(4, 9).await, (vec![], 4, true));
-    assert_eq!(read(9, 9).await, (vec![], 9, true), "behind the end there is nothing, yet");
+    assert!(!read(0, 3).await.2);
+    let (all, scanned, end) = read(0, usize::MAX).await;
+    assert_eq!((all, end), (vec![1, 2, 3, 4], true));
+    let behind = store.read_all(scanned, &Filter::all(), 9).await.unwrap();
+    assert_eq!((behind.events, behind.end), (vec![], true));
+    // With limit 0 too whoever reads on gets on.
+    assert!(read(0, 0).await.1 > Position::START);
+
+    if store.numbering() == Numbering::Sparse {
+        // What lies between our events is looked at as well.
+        return;
+    }
+    assert_eq!(read(0, 3).await, (vec![1, 2, 3], position(3), false));
+    assert_eq!(read(0, 4).await, (vec![1, 2, 3, 4], position(4), true));
+    assert_eq!(read(3, 9).await, (vec![4], position(4), true));
+    assert_eq!(read(0, 0).await, (vec![1], position(1), false));
+    assert_eq!(read(4, 9).await, (vec![], position(4), true));
+    assert_eq!(read(9, 9).await, (vec![], position(9), true), "behind the end there is nothing, yet");
 }
 
 pub(crate) async fn a_filter_passes_what_it_names_and_scans_the_rest(store: Arc<dyn EventStore>) {
@@ -85,7 +98,7 @@ pub(crate) async fn a_filter_passes_what_it_names_and_scans_the_rest(store: Arc<
     let wanted = async |categories: &[Category], names: &[&str], limit| {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         let filter = Filter { names, ..Filter::categories(categories.iter().copied()) };
-        positions(&whole_log(&*store, &filter, limit).await)
+        places(&*store, &whole_log(&*store, &filter, limit).await).await
     };
     for limit in [1, 2, 100] {
         assert_eq!(wanted(&[], &[], limit).await, [1, 2, 3, 4, 5]);
@@ -96,17 +109,27 @@ pub(crate) async fn a_filter_passes_what_it_names_and_scans_the_rest(store: Arc<
         assert_eq!(wanted(&[Category::Webhook], &[], limit).await, [0; 0]);
     }
     let filter = Filter::categories([Category::Webhook]);
-    let page = store.read_all(position(1), &filter, 3).await.unwrap();
-    assert_eq!(page, Page { events: vec![], scanned: position(4), end: false });
+    let page = store.read_all(nth(&*store, 1).await, &filter, 3).await.unwrap();
+    assert!(page.events.is_empty() && page.scanned > nth(&*store, 1).await);
+    if store.numbering() == Numbering::Dense {
+        assert_eq!(page, Page { events: vec![], scanned: position(4), end: false });
+    }
 }
 
 pub(crate) async fn an_event_is_found_by_its_id(store: Arc<dyn EventStore>) {
     let events = some(2);
     write(&*store, &stream("a"), some(1)).await;
     write(&*store, &stream("b"), events.clone()).await;
-    let found = store.find(events[1].id).await.unwrap().unwrap();
+    let found = store.find(&stream("b"), events[1].id).await.unwrap().unwrap();
     assert_eq!((found.id, found.stream.clone()), (events[1].id, stream("b")));
-    assert_eq!((found.revision, found.position), (1, position(3)));
+    assert_eq!((found.revision, found.position), (1, nth(&*store, 3).await));
     assert_eq!(whole_log(&*store, &Filter::all(), 10).await[2], found, "it is the event that others read");
-    assert_eq!(store.find(Uuid::new_v4()).await.unwrap(), None);
+    let elsewhere = store.find(&stream("a"), events[1].id).await.unwrap();
+    match store.ids_are_unique_in() {
+        IdScope::Log => assert_eq!(elsewhere, Some(found)),
+        IdScope::Stream => assert_eq!(elsewhere, None),
+    }
+    for nowhere in [stream("b"), stream("c")] {
+        assert_eq!(store.find(&nowhere, Uuid::new_v4()).await.unwrap(), None);
+    }
 }
