@@ -4,6 +4,8 @@
 
 mod adapters;
 mod contract;
+#[cfg(feature = "eventstoredb")]
+mod eventstoredb;
 mod history;
 mod memory_faults;
 mod opening;
