@@ -112,9 +112,13 @@ async fn a_server_that_stays_away_ends_appends_in_an_error_that_says_so() {
 async fn a_first_connect_that_is_refused_spoils_nothing_for_the_next() {
     let server = server().await;
     let proxy = Proxy::before(server.address()).await.unwrap();
-    let store = EventStoreDbStore::connect(&url_of(proxy.address())).await.unwrap();
+    let settings = Settings { read_timeout: Duration::from_millis(500), ..Settings::default() };
+    let store = EventStoreDbStore::connect_with(&url_of(proxy.address()), settings).await.unwrap();
     write(&store, &stream("a"), some(1)).await;
-    // The client gives up for ever when a connect of its own fails; another one is made.
+    // A client that hangs is given up, and the first connect of the next one is refused. Such a client
+    // answers that it is closed for ever, and is replaced too.
+    proxy.hold();
+    assert!(matches!(in_time(store.head()).await, Err(StoreError::Unavailable { .. })));
     proxy.refuse();
     for _ in 0..3 {
         assert!(matches!(in_time(store.head()).await, Err(StoreError::Unavailable { .. })));
