@@ -1,6 +1,6 @@
 //! The read model of sales: by day of business time (UTC) and currency. A sale is an order that was
-//! confirmed; one that is cancelled later stays a sale of its day and is counted as cancelled on the
-//! day on which that happened, so that a closed day never changes.
+//! confirmed; one that is rejected or cancelled later stays a sale of its day and is counted as
+//! cancelled on the day on which that happened, so that a closed day never changes.
 
 use std::collections::BTreeMap;
 
@@ -20,11 +20,12 @@ pub struct Sales;
 
 static DEFINITION: Definition = Definition {
     name: "sales",
-    version: 1,
+    version: 2,
     categories: &[Category::Order, Category::Payment, Category::Credit, Category::Ledger],
     names: &[
         "OrderPlaced",
         "OrderConfirmed",
+        "OrderRejected",
         "OrderCancelled",
         "PaymentRefunded",
         "CreditNoteIssued",
@@ -58,7 +59,7 @@ pub struct SalesRow {
     pub units: i64,
     /// What they come to.
     pub amount: i64,
-    /// Confirmed orders that were cancelled.
+    /// Confirmed orders that were rejected or cancelled.
     pub cancelled_orders: i64,
     /// Units in them.
     pub cancelled_units: i64,
@@ -121,6 +122,9 @@ fn fold(facts: &[Fact]) -> Result<Changes, ApplyError> {
             Event::Order(OrderEvent::Confirmed(event)) => {
                 changes.confirmed.insert(event.order_id.0, day);
             }
+            Event::Order(OrderEvent::Rejected(event)) => {
+                changes.cancelled.insert(event.order_id.0, day);
+            }
             Event::Order(OrderEvent::Cancelled(event)) => {
                 changes.cancelled.insert(event.order_id.0, day);
             }
@@ -136,9 +140,7 @@ fn fold(facts: &[Fact]) -> Result<Changes, ApplyError> {
                 let entry = changes.days.entry((day, event.amount.currency.code())).or_default();
                 count(&mut entry.adjustments, &mut entry.adjusted, event.amount)?;
             }
-            Event::Order(
-                OrderEvent::Rejected(_) | OrderEvent::DispatchRecorded(_) | OrderEvent::Completed(_),
-            )
+            Event::Order(OrderEvent::DispatchRecorded(_) | OrderEvent::Completed(_))
             | Event::Payment(_)
             | Event::Catalog(_)
             | Event::Inventory(_)

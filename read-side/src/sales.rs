@@ -23,7 +23,7 @@ pub(crate) struct SalesOfPeriod {
     currency: String,
     /// Orders that were confirmed, with what they come to.
     sales: Tally,
-    /// Confirmed orders that were cancelled in this period.
+    /// Confirmed orders that were rejected or cancelled in this period.
     cancelled: Tally,
     refunds: Tally,
     /// Credit notes.

@@ -4,7 +4,7 @@
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::harness::{Books, Client, Server, ServerOptions, key};
+use crate::harness::{Books, Client, Server, ServerOptions, eventually, key};
 
 fn pounds(pence: i64) -> Value {
     json!({"amount": pence, "currency": "GBP"})
@@ -31,6 +31,31 @@ async fn a_decline_frees_the_stock() {
     let books = Books::fetch(&server.sandbox_url("/books")).await;
     assert!(!books.has_money_of(&declined));
     server.stop_and_verify().await;
+}
+
+#[tokio::test]
+async fn a_sale_whose_capture_fails_is_taken_out_of_the_sales_as_out_of_the_books() {
+    let mut server = Server::start().await;
+    let client = server.client();
+    client.stock("MUG", 700, 10).await;
+    let order_id = client.place(&key("cart"), &[("MUG", 2)], "tok_capture_fails").await;
+    client.order_at(&order_id, "rejected", "voided").await;
+
+    let net = eventually("the sales show the order as undone", || async {
+        let sales = client.get("/sales").await.body;
+        let day = &sales["items"][0];
+        let undone = day["cancelled"]["count"] == 1;
+        undone.then(|| amount_of(&day["sales"]) - amount_of(&day["cancelled"]))
+    })
+    .await;
+    let report = server.stop_and_verify().await;
+    let balances = report["balances"].as_array().unwrap();
+    let sold = balances.iter().find(|balance| balance["account"] == "sales").unwrap();
+    assert_eq!((net, sold["amount"].as_i64()), (0, Some(0)), "{report:#}");
+}
+
+fn amount_of(tally: &Value) -> i64 {
+    tally["amount"]["amount"].as_i64().unwrap()
 }
 
 #[tokio::test]

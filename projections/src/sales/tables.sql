@@ -18,7 +18,7 @@ create table sales_days (
     constraint one_row_a_day_and_currency primary key (day, currency)
 );
 
--- What each order is of: a confirmation names its total, a cancellation names nothing.
+-- What each order is of: a confirmation names its total, a rejection or cancellation nothing.
 create table sold_orders (
     order_id uuid primary key,
     currency text collate "C" not null,

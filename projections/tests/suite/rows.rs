@@ -176,6 +176,28 @@ async fn sales_count_what_was_confirmed_on_the_day_on_which_it_happened() {
 }
 
 #[tokio::test]
+async fn what_was_confirmed_and_is_rejected_is_no_sale_any_more() {
+    let world = World::new().await;
+    let today = minute(0);
+    let tomorrow = minute(24 * 60);
+    let order = world.paid_order(1, today).await;
+    let never = order_id(2);
+    world.order(never, &placed(never, None, vec![line("mug", 1, 250)]), today).await;
+    world.order(never, &declined_order(never), today).await;
+    world.catch_up(Sales).await;
+    world.order(order, &declined_order(order), tomorrow).await;
+    world.catch_up(Sales).await;
+
+    let rows: Vec<SalesRow> = sqlx::query_as("select * from read.sales_days order by day")
+        .fetch_all(&mut world.reader().await)
+        .await
+        .unwrap();
+    assert_eq!((rows[0].orders, rows[0].cancelled_orders), (1, 0), "a closed day stays as it is");
+    assert_eq!((rows[1].day, rows[1].orders), (tomorrow.date_naive(), 0));
+    assert_eq!((rows[1].cancelled_orders, rows[1].cancelled_units, rows[1].cancelled_amount), (1, 3, 1500));
+}
+
+#[tokio::test]
 async fn what_needs_a_person_stays_until_the_log_says_that_it_is_settled() {
     let world = World::new().await;
     let order = order_id(1);
