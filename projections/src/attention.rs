@@ -2,7 +2,7 @@
 //! answers do not fit, checkouts that are stuck, webhooks that nobody can make sense of.
 //!
 //! An item goes away by itself when the log says that the matter was settled after all; a discrepancy
-//! stays, because only a person can settle it.
+//! stays, because only a person can settle it. An item that is raised again is open again.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub struct Attention;
 
 static DEFINITION: Definition = Definition {
     name: "attention",
-    version: 1,
+    version: 2,
     categories: &[Category::Payment, Category::Checkout, Category::Webhook],
     names: &[],
     tables: &[Table { name: "items", key: "stream, item" }],
@@ -112,8 +112,9 @@ fn fold(facts: &[Fact]) -> BTreeMap<(&str, String), Change> {
                 changes.insert((fact.stream.as_str(), item), Change { raised, resolved_at: None });
             }
             Some(Notice::Settled { item }) => {
+                // It is settled once: what says so again changes nothing, here or in a later batch.
                 let change = changes.entry((fact.stream.as_str(), item)).or_default();
-                change.resolved_at = Some(fact.occurred_at);
+                change.resolved_at.get_or_insert(fact.occurred_at);
             }
             None => {}
         }
@@ -242,7 +243,8 @@ async fn write_raised(
          select * from unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::jsonb[],
                               $7::bigint[], $8::timestamptz[], $9::timestamptz[])
          on conflict (stream, item) do update
-             set kind = excluded.kind, code = excluded.code, detail = excluded.detail,
+             set kind = excluded.kind, order_id = excluded.order_id, code = excluded.code,
+                 detail = excluded.detail,
                  raised_position = excluded.raised_position, raised_at = excluded.raised_at,
                  resolved_at = excluded.resolved_at",
     )

@@ -11,6 +11,7 @@ use events::{
     inventory::{self, InventoryEvent},
     order::{self, CancellationReason, Line, OrderEvent, Origin, Placed, RejectionReason},
     payment::{self, Operation, PaymentEvent},
+    webhook::{self, WebhookEvent},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use uuid::Uuid;
@@ -119,6 +120,60 @@ enum Step {
     Payment(OrderId, PaymentEvent),
     Stock(InventoryEvent),
     Checkout(OrderId, CheckoutEvent),
+    Webhook(OrderId, WebhookEvent),
+}
+
+pub fn stuck_checkout(order_id: OrderId, step: &str) -> CheckoutEvent {
+    CheckoutEvent::AttentionRequired(checkout::AttentionRequired { order_id, step: step.to_owned() })
+}
+
+/// A checkout that was stuck goes on to its end: each of these settles it.
+pub fn checked_out(order_id: OrderId) -> [CheckoutEvent; 2] {
+    [
+        CheckoutEvent::Completed(checkout::Completed { order_id }),
+        CheckoutEvent::DispatchCompleted(checkout::DispatchCompleted { order_id }),
+    ]
+}
+
+/// A webhook that cannot be applied, raised so often, and applied after all.
+fn webhooks_of(order: OrderId, times: usize) -> Vec<Step> {
+    let notification_id = format!("note-{order}");
+    let mut life = Vec::new();
+    for time in 0..times {
+        // The second time it says of another payment that it is about it.
+        let payment_id = OrderId(Uuid::from_u128(order.0.as_u128() + time as u128)).into();
+        let (notification_id, code) = (notification_id.clone(), format!("reason_{time}"));
+        let raised = webhook::AttentionRequired { notification_id, payment_id, code };
+        life.push(Step::Webhook(order, WebhookEvent::AttentionRequired(raised)));
+    }
+    for _ in 0..times {
+        let (notification_id, payment_id) = (notification_id.clone(), order.into());
+        let applied = webhook::Applied { notification_id, payment_id };
+        life.push(Step::Webhook(order, WebhookEvent::Applied(applied)));
+    }
+    life
+}
+
+/// A capture that is stuck, fails, and turns out to have been made: settled twice.
+fn stuck_capture(order: OrderId, total: i64) -> Vec<Step> {
+    let (payment_id, capture_id) = (PaymentId::from(order), CaptureId::derived(order.0, "whole"));
+    let operation = Operation::Capture { capture_id };
+    let stuck = payment::AttentionRequired { payment_id, operation, attempts: 8 };
+    let failed = payment::CaptureFailed { payment_id, capture_id, code: "expired".to_owned() };
+    let found = payment::DiscrepancyFound {
+        payment_id,
+        operation,
+        expected: Some(gbp(total)),
+        reported: Some(gbp(total)),
+        code: "captured_after_failure".to_owned(),
+    };
+    [
+        PaymentEvent::AttentionRequired(stuck),
+        PaymentEvent::CaptureFailed(failed),
+        PaymentEvent::DiscrepancyFound(found),
+    ]
+    .map(|event| Step::Payment(order, event))
+    .into()
 }
 
 /// What happens to one order, in its order.
@@ -153,8 +208,7 @@ fn life_of(order: OrderId, chance: &mut StdRng) -> VecDeque<Step> {
                 PaymentEvent::VoidRequested(payment::VoidRequested { payment_id }),
             ));
             life.push(Step::Payment(order, authorized(order, total)));
-            let stuck = checkout::AttentionRequired { order_id: order, step: "void".to_owned() };
-            life.push(Step::Checkout(order, CheckoutEvent::AttentionRequired(stuck)));
+            life.push(Step::Checkout(order, stuck_checkout(order, "void")));
             life.push(Step::Payment(order, PaymentEvent::Voided(payment::Voided { payment_id })));
             life.push(Step::Stock(released("mug", order, units)));
             let done = checkout::Compensated { order_id: order };
@@ -163,8 +217,14 @@ fn life_of(order: OrderId, chance: &mut StdRng) -> VecDeque<Step> {
         path => {
             life.push(Step::Payment(order, authorized(order, total)));
             life.push(Step::Order(order, confirmed(order, total)));
+            if chance.random_bool(0.3) {
+                life.extend(stuck_capture(order, total));
+            }
             life.push(Step::Payment(order, captured(order, total)));
+            life.push(Step::Checkout(order, stuck_checkout(order, "commit")));
             life.push(Step::Stock(committed("mug", order, units)));
+            let [completed, dispatch_completed] = checked_out(order);
+            life.push(Step::Checkout(order, completed));
             if path == 2 {
                 life.push(Step::Order(order, cancelled(order)));
                 life.push(Step::Payment(order, refunded(order, total)));
@@ -174,10 +234,12 @@ fn life_of(order: OrderId, chance: &mut StdRng) -> VecDeque<Step> {
                 life.push(Step::Order(order, OrderEvent::DispatchRecorded(sent)));
                 life.push(Step::Stock(dispatched("mug", order, units)));
                 life.push(Step::Order(order, OrderEvent::Completed(order::Completed { order_id: order })));
+                life.push(Step::Checkout(order, dispatch_completed));
                 life.push(Step::Payment(order, refunded(order, 100)));
             }
         }
     }
+    life.extend(webhooks_of(order, chance.random_range(0..3)));
     life.into()
 }
 
@@ -212,10 +274,10 @@ impl World {
         let mut time = 0;
         while !waiting.is_empty() {
             let index = chance.random_range(0..waiting.len().min(12));
-            time += chance.random_range(0..3);
             // An order goes a few steps at once, so that one batch holds several events of one row.
             for _ in 0..chance.random_range(1..5) {
                 let Some(step) = waiting[index].pop_front() else { break };
+                time += chance.random_range(0..3);
                 self.take(step, minute(time)).await;
             }
             if waiting[index].is_empty() {
@@ -231,6 +293,9 @@ impl World {
             Step::Stock(event) => self.stock("mug", &event, at).await,
             Step::Checkout(order, event) => {
                 self.append(&Category::Checkout.stream(order), &event, at).await;
+            }
+            Step::Webhook(order, event) => {
+                self.append(&Category::Webhook.stream(order), &event, at).await;
             }
         }
     }

@@ -2,6 +2,7 @@
 //! processes die, wake up late or meet events that nobody can read.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
 
+mod cut;
 mod history;
 mod live;
 mod rebuild;

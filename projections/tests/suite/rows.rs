@@ -1,5 +1,7 @@
 //! What each read model says of a history.
 
+use std::sync::Arc;
+
 use events::{
     Category, Currency, UnitPrice,
     catalog::{CatalogEvent, Repriced, Withdrawn},
@@ -237,6 +239,28 @@ async fn what_needs_a_person_stays_until_the_log_says_that_it_is_settled() {
         [("payment_stuck", Some(minute(3))), ("payment_discrepancy", None), ("checkout_stuck", None)]
     );
     assert!(rows.iter().all(|row| row.order_id == Some(order.0)));
+}
+
+#[tokio::test]
+async fn what_is_settled_twice_was_settled_the_first_time_however_the_log_is_cut() {
+    let mut seen = Vec::new();
+    for events_max in [1, 100] {
+        let world = World::new().await;
+        let stuck = order_id(1);
+        let stream = Category::Checkout.stream(stuck);
+        world.append(&stream, &stuck_checkout(stuck, "commit"), minute(0)).await;
+        for (event, at) in checked_out(stuck).iter().zip(1..) {
+            world.append(&stream, event, minute(at)).await;
+        }
+        world.catch_up_in_pieces(Arc::new(Attention), events_max, 0).await;
+        let rows: Vec<AttentionRow> = sqlx::query_as("select * from read.attention")
+            .fetch_all(&mut world.reader().await)
+            .await
+            .unwrap();
+        assert_eq!(rows[0].resolved_at, Some(minute(1)), "up to {events_max} at a time");
+        seen.push(rows);
+    }
+    assert_eq!(seen[0], seen[1]);
 }
 
 #[tokio::test]
