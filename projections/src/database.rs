@@ -21,8 +21,10 @@ pub async fn migrate(owner: &PgConnectOptions) -> Result<(), Error> {
             execute format('grant create on database %I to counterfoil_projector', current_database());
         end $$;
         grant usage on schema projections to counterfoil_projector;
-        grant select, insert, update, delete on projections.versions, projections.parked_streams
+        grant select, insert, update, delete
+            on projections.versions, projections.parked_streams, projections.version_numbers
             to counterfoil_projector;
+        grant usage on sequence projections.fencing_tokens to counterfoil_projector;
         grant usage, create on schema read to counterfoil_projector;
         grant usage on schema read to counterfoil_reader;",
     )

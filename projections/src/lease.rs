@@ -1,6 +1,6 @@
-//! The fenced lease: one session at a time may write a version. Taking the lease makes its token
-//! larger, and every transaction that writes rows checks the token, so that a process that was paused
-//! and wakes up is refused in the same transaction as its rows.
+//! The fenced lease: one session at a time may write a version. Whoever takes the lease draws a token
+//! that nobody had before, for this version or any other, and every transaction that writes rows checks
+//! it, so that a process that was paused and wakes up is refused in the same transaction as its rows.
 //!
 //! Time is judged by the database, so that the clocks of two machines do not matter. A holder whose
 //! session is gone has lost its lease at once; one that is only silent keeps it until it runs out.
@@ -49,8 +49,10 @@ impl Lease {
                 holder: other.unwrap_or_default(),
             });
         }
+        // Releases that count on from the version's last token may be at work beside this one.
         let token = sqlx::query_scalar(
-            "update projections.versions set token = token + 1, holder = $3,
+            "update projections.versions
+             set token = greatest(nextval('projections.fencing_tokens'), token + 1), holder = $3,
                  lease_until = clock_timestamp() + $4, session_pid = pg_backend_pid(),
                  session_start = (select backend_start from pg_stat_activity where pid = pg_backend_pid())
              where projection = $1 and version = $2 returning token",
@@ -179,6 +181,44 @@ mod tests {
         let later = batch::write(&sales::Sales, &first, 0, &batch(3, 4), &mut first_db).await;
         assert!(matches!(later, Err(Error::Fenced { .. })), "{later:?}");
         assert_eq!(versions::checkpoint(&mut first_db).await.unwrap(), at(3));
+    }
+
+    #[tokio::test]
+    async fn a_lease_on_a_version_that_was_dropped_is_none_on_the_next_one() {
+        let databases = testing::fresh_database().await;
+        crate::migrate(&databases.owner).await.unwrap();
+        let definition = sales::Sales.definition();
+        let mut first_db = databases.projector.connect().await.unwrap();
+        let mut second_db = databases.projector.connect().await.unwrap();
+        let dropped = versions::create(definition, versions::State::Scratch, 1, &mut first_db).await.unwrap();
+        let first = Lease::take(definition, dropped, "first", &mut first_db).await.unwrap();
+        versions::drop_version(definition, dropped, &mut second_db).await.unwrap();
+
+        let next = versions::create(definition, versions::State::Scratch, 1, &mut second_db).await.unwrap();
+        let second = Lease::take(definition, next, "second", &mut second_db).await.unwrap();
+        let late = batch::write(&sales::Sales, &first, 1, &batch(0, 1), &mut first_db).await;
+        assert!(matches!(late, Err(Error::Fenced { .. })), "{late:?}");
+        assert!(next > dropped && second.token > first.token);
+    }
+
+    #[tokio::test]
+    async fn a_number_that_another_release_gives_again_comes_with_another_token() {
+        let databases = testing::fresh_database().await;
+        crate::migrate(&databases.owner).await.unwrap();
+        let definition = sales::Sales.definition();
+        let mut first_db = databases.projector.connect().await.unwrap();
+        let mut second_db = databases.projector.connect().await.unwrap();
+        let dropped = versions::create(definition, versions::State::Scratch, 1, &mut first_db).await.unwrap();
+        let first = Lease::take(definition, dropped, "first", &mut first_db).await.unwrap();
+        versions::drop_version(definition, dropped, &mut second_db).await.unwrap();
+
+        // As a release did that knew no `version_numbers`.
+        sqlx::query("delete from projections.version_numbers").execute(&mut second_db).await.unwrap();
+        let again = versions::create(definition, versions::State::Scratch, 1, &mut second_db).await.unwrap();
+        assert_eq!(again, dropped);
+        Lease::take(definition, again, "second", &mut second_db).await.unwrap();
+        let late = batch::write(&sales::Sales, &first, 1, &batch(0, 1), &mut first_db).await;
+        assert!(matches!(late, Err(Error::Fenced { .. })), "{late:?}");
     }
 
     #[tokio::test]

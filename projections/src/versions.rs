@@ -94,18 +94,18 @@ pub(crate) async fn create(
     db: &mut PgConnection,
 ) -> Result<i32, Error> {
     let mut tx = db.begin().await?;
-    let version: i32 = sqlx::query_scalar(
-        "insert into projections.versions (projection, version, definition, state)
-         select $1, coalesce(max(version), 0) + 1, $2, $3 from projections.versions where projection = $1
-         returning version",
+    let version = next_number(definition, &mut tx).await?;
+    sqlx::query(
+        "insert into projections.versions (projection, version, definition, state) values ($1, $2, $3, $4)",
     )
     .bind(definition.name)
+    .bind(version)
     .bind(definition.version)
     .bind(match state {
         State::Building => "building",
         State::Scratch => "scratch",
     })
-    .fetch_one(&mut *tx)
+    .execute(&mut *tx)
     .await?;
     database::create_schema(&definition.schema(version), &mut tx).await?;
     sqlx::raw_sql(CHECKPOINT).execute(&mut *tx).await?;
@@ -116,6 +116,20 @@ pub(crate) async fn create(
     sqlx::raw_sql(definition.create).execute(&mut *tx).await?;
     tx.commit().await?;
     Ok(version)
+}
+
+/// A number that no version has had, also none that is dropped. Releases that know no `version_numbers`
+/// may be at work beside this one, and take the number behind the highest that is there.
+async fn next_number(definition: &Definition, tx: &mut PgConnection) -> Result<i32, Error> {
+    Ok(sqlx::query_scalar(
+        "insert into projections.version_numbers as numbers (projection, last)
+         select $1, coalesce(max(version), 0) + 1 from projections.versions where projection = $1
+         on conflict (projection) do update set last = greatest(numbers.last + 1, excluded.last)
+         returning last",
+    )
+    .bind(definition.name)
+    .fetch_one(tx)
+    .await?)
 }
 
 /// Drops a version with all that belongs to it.
