@@ -109,6 +109,8 @@ pub struct Subscriber {
     pub name: String,
     /// The position behind which it began.
     pub after: Position,
+    /// The position that it had time to come to, at least.
+    pub upto: Position,
     /// Each position that it was given.
     pub seen: Vec<Position>,
 }

@@ -1,5 +1,6 @@
 //! I9: positions are ordered, and dense where the store promises that; revisions are dense in each
-//! stream; no event is there twice; each subscriber was given every event once and in order.
+//! stream; no event is there twice; each subscriber was given every event once and in order, up to where
+//! it should be.
 
 use std::collections::{HashMap, HashSet};
 
@@ -70,6 +71,10 @@ impl LogOrder {
                 }
                 before = *after;
                 next = self.positions.partition_point(|position| *position <= before);
+            }
+            if before < subscriber.upto {
+                let (subscriber, upto) = (subscriber.name.clone(), subscriber.upto);
+                findings.broken(Violation::SubscriberStopped { subscriber, last: before, upto });
             }
         }
         self.positions.len() as u64

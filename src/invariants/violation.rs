@@ -79,6 +79,8 @@ pub enum Violation {
     HeadDiffers { last: Position, head: Position },
     #[error("subscriber {subscriber} was given {after} after {before}")]
     SubscriberSkipped { subscriber: String, before: Position, after: Position },
+    #[error("subscriber {subscriber} was given nothing after {last}, and should have come to {upto}")]
+    SubscriberStopped { subscriber: String, last: Position, upto: Position },
 }
 
 impl Violation {
@@ -111,7 +113,8 @@ impl Violation {
             | Self::RevisionGap { .. }
             | Self::EventTwice { .. }
             | Self::HeadDiffers { .. }
-            | Self::SubscriberSkipped { .. } => Invariant::I9,
+            | Self::SubscriberSkipped { .. }
+            | Self::SubscriberStopped { .. } => Invariant::I9,
         }
     }
 }

@@ -120,6 +120,7 @@ fn i9_a_subscriber_that_was_given_too_little_or_too_much() {
         let subscriber = Subscriber {
             name: "orders".to_owned(),
             after: Position::START,
+            upto: Position::START,
             seen: seen.into_iter().map(position).collect(),
         };
         let evidence = Evidence { subscribers: vec![subscriber], ..evidence() };
@@ -136,7 +137,12 @@ fn i9_holes_between_positions_break_nothing_where_only_the_order_counts() {
         event.position = position(event.position.to_column().unwrap() * 100);
         spread.push(event.position);
     }
-    let whole = Subscriber { name: "orders".to_owned(), after: Position::START, seen: spread.clone() };
+    let whole = Subscriber {
+        name: "orders".to_owned(),
+        after: Position::START,
+        upto: history.head(),
+        seen: spread.clone(),
+    };
     let mut skipping = whole.clone();
     skipping.seen.remove(3);
     for (subscriber, skipped) in [(whole, 0), (skipping, 1)] {
@@ -149,4 +155,26 @@ fn i9_holes_between_positions_break_nothing_where_only_the_order_counts() {
         assert_eq!(report.of(Invariant::I9).unwrap().violations_total, skipped, "{report}");
         assert_eq!(report.held, skipped == 0, "{report}");
     }
+}
+
+#[test]
+fn i9_a_subscriber_that_was_given_no_more_although_there_is_more() {
+    let (history, first) = (sound(), sound().events[0].position);
+    let stopped = |seen: Vec<Position>| Subscriber {
+        name: "orders".to_owned(),
+        after: Position::START,
+        upto: history.head(),
+        seen,
+    };
+    for (seen, last) in [(vec![], Position::START), (vec![first], first)] {
+        let evidence = Evidence { subscribers: vec![stopped(seen)], ..evidence() };
+        let violation = the_violation(&history, &evidence);
+        assert!(
+            matches!(&violation, Violation::SubscriberStopped { last: at, .. } if *at == last),
+            "{violation}"
+        );
+    }
+    let all = history.events.iter().map(|event| event.position).collect();
+    let evidence = Evidence { subscribers: vec![stopped(all)], ..evidence() };
+    assert!(report(&history, &evidence).held);
 }

@@ -77,7 +77,12 @@ pub(super) async fn tell(plan: &Plan) -> Result<Story, String> {
         sleeping: Vec::new(),
         deliveries: BTreeMap::new(),
         actions,
-        subscriber: Subscriber { name: "follower".to_owned(), after: Position::START, seen: vec![] },
+        subscriber: Subscriber {
+            name: "follower".to_owned(),
+            after: Position::START,
+            upto: Position::START,
+            seen: vec![],
+        },
         shop,
     };
     teller.live().await?;
@@ -256,6 +261,7 @@ impl Teller<'_> {
         while self.subscriber.seen.last().is_none_or(|last| *last < head) {
             self.listen().await;
         }
+        self.subscriber.upto = head;
         let log = self.shop.store.read_all(Position::START, &Filter::all(), usize::MAX).await;
         let log = log.map_err(|error| error.to_string())?.events;
         self.story.trace.extend(log.iter().map(in_full));
