@@ -4,7 +4,11 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use events::{checkout::CheckoutEvent, ids::OrderId, order::OrderEvent};
+use events::{
+    checkout::CheckoutEvent,
+    ids::{OrderId, Sku},
+    order::{OrderEvent, Placed},
+};
 use projections::{Event, Fact};
 
 use super::{
@@ -23,6 +27,7 @@ pub(super) struct Finality {
 #[derive(Debug)]
 struct Progress {
     total: i64,
+    ordered: BTreeMap<Sku, i128>,
     order: Order,
     checkout: Checkout,
     attention: bool,
@@ -50,7 +55,7 @@ enum Checkout {
 
 /// What an order that has come to an end may hold.
 enum End {
-    /// Its stock, until it is dispatched, and its money.
+    /// All of its stock, until it is dispatched, and its money.
     Sold,
     /// Its money.
     Gone,
@@ -77,6 +82,7 @@ impl Finality {
             OrderEvent::Placed(placed) => {
                 let progress = Progress {
                     total: placed.total.amount,
+                    ordered: units_of(placed),
                     order: Order::Placed,
                     checkout: Checkout::NotStarted,
                     attention: false,
@@ -139,7 +145,10 @@ impl Finality {
             let units = held_by_order.get(order_id).copied().unwrap_or_default();
             match progress.end() {
                 None => progress.explain_unfinished(*order_id, now, payments, findings),
-                Some(end) => progress.check_end(*order_id, &end, units, payments, findings),
+                Some(end) => {
+                    progress.check_money(*order_id, &end, payments, findings);
+                    progress.check_stock(*order_id, &end, units, stock, findings);
+                }
             }
         }
     }
@@ -194,14 +203,7 @@ impl Progress {
         findings.broken(Violation::Unfinished { order_id, order: state, checkout, deadline });
     }
 
-    fn check_end(
-        &self,
-        order_id: OrderId,
-        end: &End,
-        units: i128,
-        payments: &Payments,
-        findings: &mut Findings,
-    ) {
+    fn check_money(&self, order_id: OrderId, end: &End, payments: &Payments, findings: &mut Findings) {
         let order = self.order.name();
         let account = payments.of_order(order_id);
         let captured = account.map_or(0, Account::captured);
@@ -220,8 +222,20 @@ impl Progress {
                 }
             }
         }
+    }
+
+    fn check_stock(&self, order_id: OrderId, end: &End, units: i128, stock: &Stock, findings: &mut Findings) {
+        let order = self.order.name();
         match end {
-            End::Sold => {}
+            End::Sold => {
+                for (sku, ordered) in &self.ordered {
+                    let committed = stock.committed_to(order_id, sku);
+                    if committed != *ordered {
+                        let (sku, ordered) = (sku.clone(), *ordered);
+                        findings.broken(Violation::NotKept { order_id, order, sku, ordered, committed });
+                    }
+                }
+            }
             End::Gone | End::Undone => {
                 if units != 0 {
                     findings.broken(Violation::HoldsStock { order_id, order, units });
@@ -229,6 +243,15 @@ impl Progress {
             }
         }
     }
+}
+
+/// The units of each SKU that an order is of; a SKU may be on several lines.
+fn units_of(placed: &Placed) -> BTreeMap<Sku, i128> {
+    let mut units = BTreeMap::new();
+    for line in &placed.lines {
+        *units.entry(line.sku.clone()).or_default() += i128::from(line.quantity);
+    }
+    units
 }
 
 impl Order {

@@ -1,6 +1,6 @@
 //! I1: no SKU is oversold, at any point of the history. Counted from the events alone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use events::{
     ids::{OrderId, ReservationId, Sku},
@@ -22,6 +22,8 @@ struct Units {
     held: i128,
     dispatched: i128,
     holds: HashMap<ReservationId, i128>,
+    /// Those of the holds that belong to a sale, and cannot expire any more.
+    committed: HashSet<ReservationId>,
 }
 
 impl Stock {
@@ -48,6 +50,7 @@ impl Stock {
             InventoryEvent::Expired(event) => Some((event.reservation_id, event.quantity)),
             InventoryEvent::Committed(event) => {
                 units.check_held(sku, event.reservation_id, event.quantity, fact.position, findings);
+                units.committed.insert(event.reservation_id);
                 None
             }
             InventoryEvent::Dispatched(event) => {
@@ -59,6 +62,7 @@ impl Stock {
             units.check_held(sku, reservation_id, quantity, fact.position, findings);
             units.held -= i128::from(quantity);
             units.holds.remove(&reservation_id);
+            units.committed.remove(&reservation_id);
         }
         if units.held < 0 || units.held + units.dispatched > units.received {
             findings.broken(Violation::Oversold {
@@ -78,6 +82,14 @@ impl Stock {
             *held.entry(OrderId(reservation_id.0)).or_default() += units;
         }
         held
+    }
+
+    /// The units of a SKU that are held for an order and committed to it.
+    pub(super) fn committed_to(&self, order_id: OrderId, sku: &Sku) -> i128 {
+        let reservation_id = ReservationId::from(order_id);
+        let Some(units) = self.skus.get(sku) else { return 0 };
+        let hold = units.holds.get(&reservation_id).filter(|_| units.committed.contains(&reservation_id));
+        hold.copied().unwrap_or_default()
     }
 
     pub(super) fn summary(&self) -> String {

@@ -51,6 +51,8 @@ pub enum Violation {
     },
     #[error("order {order_id} is {order}, but holds {units} units of stock")]
     HoldsStock { order_id: OrderId, order: &'static str, units: i128 },
+    #[error("order {order_id} is {order}, but {committed} units of {sku} are kept for it and not {ordered}")]
+    NotKept { order_id: OrderId, order: &'static str, sku: Sku, ordered: i128, committed: i128 },
     #[error("order {order_id} is {order}, but {kept} of the customer's money is kept and {held} held")]
     HoldsMoney { order_id: OrderId, order: &'static str, kept: i128, held: i128 },
     #[error("order {order_id} is {order}, but {captured} is captured of {total}")]
@@ -101,6 +103,7 @@ impl Violation {
             | Self::IdNotDerived { .. } => Invariant::I4,
             Self::Unfinished { .. }
             | Self::HoldsStock { .. }
+            | Self::NotKept { .. }
             | Self::HoldsMoney { .. }
             | Self::NotPaid { .. } => Invariant::I5,
             Self::Unbalanced { .. } | Self::UnbalancedInAll { .. } => Invariant::I6,

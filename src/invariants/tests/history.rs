@@ -228,6 +228,18 @@ impl History {
         );
     }
 
+    /// The hold of an order ends without a dispatch.
+    pub(super) fn release(&mut self, n: u128) {
+        let reservation_id = reservation_id(n);
+        self.stock(InventoryEvent::Released(inventory::Released { sku: sku(), reservation_id, quantity: 2 }));
+    }
+
+    /// The hold of an order runs out.
+    pub(super) fn expire(&mut self, n: u128) {
+        let reservation_id = reservation_id(n);
+        self.stock(InventoryEvent::Expired(inventory::Expired { sku: sku(), reservation_id, quantity: 2 }));
+    }
+
     /// From placed to waiting for dispatch.
     pub(super) fn sell(&mut self, n: u128) {
         self.place(n);
@@ -294,11 +306,7 @@ impl History {
         );
         let refunded = payment::Refunded { payment_id, refund_id, amount: gbp(1000) };
         self.payment(n, PaymentEvent::Refunded(refunded));
-        self.stock(InventoryEvent::Released(inventory::Released {
-            sku: sku(),
-            reservation_id: reservation_id(n),
-            quantity: 2,
-        }));
+        self.release(n);
         self.checkout(n, CheckoutEvent::Compensated(checkout::Compensated { order_id }));
     }
 

@@ -81,6 +81,26 @@ fn i5_a_sale_without_its_money() {
 }
 
 #[test]
+fn i5_a_sale_whose_goods_are_not_kept_for_it() {
+    let mut history = sound();
+    history.release(1);
+    let violation = the_violation(&history, &evidence());
+    assert!(matches!(violation, Violation::NotKept { ordered: 2, committed: 0, .. }));
+
+    let mut history = sound();
+    history.expire(1);
+    let violation = the_violation(&history, &evidence());
+    assert!(matches!(violation, Violation::NotKept { ordered: 2, committed: 0, .. }));
+
+    // Held and not committed: it can still run out.
+    let mut history = sound();
+    let committed = history.events.iter().position(|event| event.name == "StockCommitted").unwrap();
+    history.events.remove(committed);
+    let violations = violations_of(Invariant::I5, &history, &evidence());
+    assert!(matches!(violations[..], [Violation::NotKept { ordered: 2, committed: 0, .. }]));
+}
+
+#[test]
 fn i5_a_loser_that_keeps_stock_or_money() {
     let mut history = sound();
     history.reserve(3);
