@@ -1,5 +1,7 @@
 //! I5: every order has come to an end, is owned by a live deadline, or is in the hands of a person; and
-//! one that has come to an end holds neither money nor stock that it should not.
+//! one that has come to an end holds neither money nor stock that it should not, and keeps what it should.
+
+mod stuck;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +12,8 @@ use events::{
     order::{OrderEvent, Placed},
 };
 use projections::{Event, Fact};
+
+use stuck::Stuck;
 
 use super::{
     Note, Violation,
@@ -30,7 +34,7 @@ struct Progress {
     ordered: BTreeMap<Sku, i128>,
     order: Order,
     checkout: Checkout,
-    attention: bool,
+    stuck: Stuck,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +89,7 @@ impl Finality {
                     ordered: units_of(placed),
                     order: Order::Placed,
                     checkout: Checkout::NotStarted,
-                    attention: false,
+                    stuck: Stuck::default(),
                 };
                 self.orders.insert(placed.order_id, progress);
                 return;
@@ -102,23 +106,19 @@ impl Finality {
     }
 
     fn take_checkout(&mut self, event: &CheckoutEvent) {
-        let (order_id, reached) = match event {
-            CheckoutEvent::CompensationStarted(event) => {
-                if let Some(progress) = self.orders.get_mut(&event.order_id) {
-                    progress.checkout = Checkout::Compensating { deadline: progress.checkout.deadline() };
-                }
-                return;
+        let Some(progress) = self.orders.get_mut(order_of(event)) else { return };
+        progress.stuck.settle(event);
+        match event {
+            CheckoutEvent::Started(event) => {
+                progress.checkout = Checkout::Running { deadline: event.deadline };
             }
-            CheckoutEvent::Started(event) => (event.order_id, Checkout::Running { deadline: event.deadline }),
-            CheckoutEvent::Completed(event) => (event.order_id, Checkout::Completed),
-            CheckoutEvent::DispatchCompleted(event) => (event.order_id, Checkout::DispatchCompleted),
-            CheckoutEvent::Compensated(event) => (event.order_id, Checkout::Compensated),
-            CheckoutEvent::AttentionRequired(event) => {
-                if let Some(progress) = self.orders.get_mut(&event.order_id) {
-                    progress.attention = true;
-                }
-                return;
+            CheckoutEvent::CompensationStarted(_) => {
+                progress.checkout = Checkout::Compensating { deadline: progress.checkout.deadline() };
             }
+            CheckoutEvent::Completed(_) => progress.checkout = Checkout::Completed,
+            CheckoutEvent::DispatchCompleted(_) => progress.checkout = Checkout::DispatchCompleted,
+            CheckoutEvent::Compensated(_) => progress.checkout = Checkout::Compensated,
+            CheckoutEvent::AttentionRequired(event) => progress.stuck.raise(&event.step),
             CheckoutEvent::StockReserved(_)
             | CheckoutEvent::PaymentAuthorized(_)
             | CheckoutEvent::OrderConfirmed(_)
@@ -126,10 +126,7 @@ impl Finality {
             | CheckoutEvent::DispatchStarted(_)
             | CheckoutEvent::StockReleased(_)
             | CheckoutEvent::PaymentUndone(_)
-            | CheckoutEvent::DeadlinePassed(_) => return,
-        };
-        if let Some(progress) = self.orders.get_mut(&order_id) {
-            progress.checkout = reached;
+            | CheckoutEvent::DeadlinePassed(_) => {}
         }
     }
 
@@ -190,7 +187,7 @@ impl Progress {
         findings: &mut Findings,
     ) {
         let state = self.order.name();
-        if self.attention || payments.of_order(order_id).is_some_and(Account::waits) {
+        if self.stuck.is_open() || payments.of_order(order_id).is_some_and(Account::waits) {
             findings.note(Note::WaitsForPerson { order_id, state });
             return;
         }
@@ -206,19 +203,20 @@ impl Progress {
     fn check_money(&self, order_id: OrderId, end: &End, payments: &Payments, findings: &mut Findings) {
         let order = self.order.name();
         let account = payments.of_order(order_id);
-        let captured = account.map_or(0, Account::captured);
-        let kept = account.map_or(0, Account::kept);
-        let held = account.map_or(0, Account::held);
-        let explained = account.is_some_and(|account| account.explanation().is_some());
         match end {
             End::Sold | End::Gone => {
-                if captured != i128::from(self.total) && !explained {
-                    findings.broken(Violation::NotPaid { order_id, order, captured, total: self.total });
+                let captured = account.map_or(0, Account::captured);
+                if captured != i128::from(self.total) {
+                    let why = account.and_then(|account| account.why_captured_otherwise(self.total));
+                    let total = self.total;
+                    findings.broken_unless(why, Violation::NotPaid { order_id, order, captured, total });
                 }
             }
             End::Undone => {
-                if (kept != 0 || held != 0) && !explained {
-                    findings.broken(Violation::HoldsMoney { order_id, order, kept, held });
+                let (kept, held) = (account.map_or(0, Account::kept), account.map_or(0, Account::held));
+                if kept != 0 || held != 0 {
+                    let why = account.and_then(Account::open);
+                    findings.broken_unless(why, Violation::HoldsMoney { order_id, order, kept, held });
                 }
             }
         }
@@ -242,6 +240,25 @@ impl Progress {
                 }
             }
         }
+    }
+}
+
+fn order_of(event: &CheckoutEvent) -> &OrderId {
+    match event {
+        CheckoutEvent::Started(event) => &event.order_id,
+        CheckoutEvent::StockReserved(event) => &event.order_id,
+        CheckoutEvent::PaymentAuthorized(event) => &event.order_id,
+        CheckoutEvent::OrderConfirmed(event) => &event.order_id,
+        CheckoutEvent::PaymentCaptured(event) => &event.order_id,
+        CheckoutEvent::Completed(event) => &event.order_id,
+        CheckoutEvent::DispatchStarted(event) => &event.order_id,
+        CheckoutEvent::DispatchCompleted(event) => &event.order_id,
+        CheckoutEvent::CompensationStarted(event) => &event.order_id,
+        CheckoutEvent::StockReleased(event) => &event.order_id,
+        CheckoutEvent::PaymentUndone(event) => &event.order_id,
+        CheckoutEvent::Compensated(event) => &event.order_id,
+        CheckoutEvent::DeadlinePassed(event) => &event.order_id,
+        CheckoutEvent::AttentionRequired(event) => &event.order_id,
     }
 }
 

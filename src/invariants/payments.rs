@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use events::{
     Money,
     ids::{CaptureId, OrderId, PaymentId, RefundId},
-    payment::{Operation, PaymentEvent},
+    payment::{DiscrepancyFound, Operation, PaymentEvent},
 };
 use projections::{Event, Fact};
 
@@ -27,8 +27,12 @@ pub(super) struct Account {
     captures: HashMap<CaptureId, i64>,
     refunds: HashMap<RefundId, i64>,
     open: HashSet<Operation>,
-    discrepancies: u32,
-    attention: bool,
+    /// Calls that a person was told of.
+    told: HashSet<Operation>,
+    /// Something that the provider said does not fit, so that its books may differ from ours for good.
+    discrepancy: bool,
+    /// What the provider said to have captured more (or less) than we had asked for.
+    captured_otherwise: i128,
 }
 
 impl Payments {
@@ -89,8 +93,9 @@ impl Account {
             captures: HashMap::new(),
             refunds: HashMap::new(),
             open: HashSet::from([Operation::Authorize]),
-            discrepancies: 0,
-            attention: false,
+            told: HashSet::new(),
+            discrepancy: false,
+            captured_otherwise: 0,
         }
     }
 
@@ -116,20 +121,30 @@ impl Account {
         }
     }
 
-    /// Whether a person was told of a call that cannot be finished.
+    /// Whether a person was told of a call that has no answer still.
     pub(super) fn waits(&self) -> bool {
-        self.attention && !self.open.is_empty()
+        !self.open.is_disjoint(&self.told)
     }
 
-    /// What the log says that could make it differ from the provider's books.
-    pub(super) fn explanation(&self) -> Option<&'static str> {
-        if self.discrepancies > 0 {
-            return Some("a discrepancy was found");
-        }
-        if self.attention {
+    /// What is open, so that the money may still move: an answer that comes ends it.
+    pub(super) fn open(&self) -> Option<&'static str> {
+        if self.waits() {
             return Some("a person was asked to look");
         }
         (!self.open.is_empty()).then_some("a call is without an answer")
+    }
+
+    /// Why less or more is captured than the order comes to, where the log says so: something is open,
+    /// or the provider took exactly so much less or more than it was asked for.
+    pub(super) fn why_captured_otherwise(&self, total: i64) -> Option<&'static str> {
+        let difference = self.captured() - i128::from(total);
+        let as_found = difference == self.captured_otherwise;
+        self.open().or_else(|| as_found.then_some("a discrepancy of this amount was found"))
+    }
+
+    /// What the log says that could make it differ from the provider's books.
+    fn listed_break(&self) -> Option<&'static str> {
+        self.discrepancy.then_some("a discrepancy was found").or_else(|| self.open())
     }
 
     fn take(&mut self, payment_id: PaymentId, event: &PaymentEvent, findings: &mut Findings) {
@@ -191,9 +206,20 @@ impl Account {
             PaymentEvent::RefundFailed(event) => {
                 self.open.remove(&Operation::Refund { refund_id: event.refund_id });
             }
-            PaymentEvent::DiscrepancyFound(_) => self.discrepancies += 1,
-            PaymentEvent::AttentionRequired(_) => self.attention = true,
+            PaymentEvent::DiscrepancyFound(event) => self.take_discrepancy(event),
+            PaymentEvent::AttentionRequired(event) => {
+                self.told.insert(event.operation);
+            }
             PaymentEvent::Requested(_) | PaymentEvent::OutcomeUnknown(_) => {}
+        }
+    }
+
+    fn take_discrepancy(&mut self, event: &DiscrepancyFound) {
+        self.discrepancy = true;
+        if let (Operation::Capture { .. }, "amount_differs") = (event.operation, event.code.as_str())
+            && let (Some(expected), Some(reported)) = (event.expected, event.reported)
+        {
+            self.captured_otherwise += i128::from(reported.amount) - i128::from(expected.amount);
         }
     }
 
@@ -209,7 +235,7 @@ impl Account {
         let payment_id = book.payment_id;
         let comparisons = [(self.kept(), book.net()), (self.held(), book.held())];
         for (index, (ours, theirs)) in comparisons.into_iter().enumerate() {
-            match self.explanation() {
+            match self.listed_break() {
                 _ if ours == theirs => {}
                 Some(why) => findings.note(Note::ProviderBreak { payment_id, ours, theirs, why }),
                 None if index == 0 => {

@@ -100,6 +100,14 @@ pub enum Note {
         /// What it is.
         state: &'static str,
     },
+    /// Would break an invariant, if something were not open still that may put it right.
+    #[error("{excused} ({why})")]
+    Excused {
+        /// What is not as it should be.
+        excused: Violation,
+        /// What the log says of it.
+        why: &'static str,
+    },
     /// Our books and the provider's differ over a payment, and the log says why.
     #[error("payment {payment_id}: we count {ours} minor units, the provider {theirs} ({why})")]
     ProviderBreak {
@@ -189,6 +197,14 @@ impl Findings {
         *total += 1;
         if kept.len() < VIOLATIONS_KEPT {
             kept.push(violation);
+        }
+    }
+
+    /// A violation, unless something explains it; what is explained is noted.
+    pub(super) fn broken_unless(&mut self, why: Option<&'static str>, violation: Violation) {
+        match why {
+            Some(why) => self.note(Note::Excused { excused: violation, why }),
+            None => self.broken(violation),
         }
     }
 

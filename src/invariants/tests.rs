@@ -8,7 +8,7 @@ mod orders;
 
 use event_store::{EventStore, ExpectedRevision, NewEvent, memory::MemoryStore};
 use events::{
-    Category, Money,
+    Category, DomainEvent, Money,
     checkout::{AttentionRequired, CheckoutEvent},
     credit::{CreditEvent, Issued, Line},
     ids::{CreditNoteId, LedgerAdjustmentId},

@@ -228,6 +228,13 @@ impl History {
         );
     }
 
+    /// A call to the provider goes past its retries.
+    pub(super) fn tell_a_person(&mut self, n: u128, operation: Operation) {
+        let payment_id = payment_id(n);
+        let told = payment::AttentionRequired { payment_id, operation, attempts: 10 };
+        self.payment(n, PaymentEvent::AttentionRequired(told));
+    }
+
     /// The hold of an order ends without a dispatch.
     pub(super) fn release(&mut self, n: u128) {
         let reservation_id = reservation_id(n);

@@ -342,7 +342,10 @@ fn is_expected(note: &Note, log: &[RecordedEvent]) -> bool {
             let stream = format!("order-{order_id}");
             log.iter().any(|event| event.stream.as_str() == stream && event.name == "OrderDispatchRecorded")
         }
-        Note::OwnedByDeadline { .. } | Note::ProviderBreak { .. } | Note::Unreadable { .. } => false,
+        Note::OwnedByDeadline { .. }
+        | Note::Excused { .. }
+        | Note::ProviderBreak { .. }
+        | Note::Unreadable { .. } => false,
     }
 }
 
