@@ -24,6 +24,7 @@ pub async fn migrate(owner: &PgConnectOptions) -> Result<(), Error> {
         grant select, insert, update, delete
             on projections.versions, projections.parked_streams, projections.version_numbers
             to counterfoil_projector;
+        grant select, insert on projections.rewinds to counterfoil_projector;
         grant usage on sequence projections.fencing_tokens to counterfoil_projector;
         grant usage, create on schema read to counterfoil_projector;
         grant usage on schema read to counterfoil_reader;",

@@ -22,6 +22,7 @@ mod parked;
 mod positions;
 mod projector;
 mod rebuild;
+mod rewinds;
 mod runner;
 mod status;
 mod versions;

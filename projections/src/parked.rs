@@ -1,10 +1,11 @@
-//! Parked streams: kept back from the event on that could not be applied, until somebody retries.
+//! Parked streams: kept back from the event on that could not be applied, until somebody retries. What
+//! comes in then comes late, and those who follow the read model are told to go back for it.
 
 use event_store::{Direction, EventStore, Position, RecordedEvent};
 use events::StreamName;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
-use crate::{Error, Projector, batch, database, lease::LEASE, versions};
+use crate::{Error, Projector, batch, database, lease::LEASE, rewinds, versions};
 
 /// What a retry did with one stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +33,8 @@ pub async fn retry(
     let mut db = database::connect(projector, definition.name, LEASE).await?;
     let live = versions::install(definition, &mut db).await?;
     database::enter(&definition.schema(live.version), &mut db).await?;
-    let parked: Vec<(String, i64)> = sqlx::query_as(
-        "select stream, revision from projections.parked_streams
+    let parked: Vec<(String, i64, i64)> = sqlx::query_as(
+        "select stream, revision, position from projections.parked_streams
          where projection = $1 and version = $2 and stream = coalesce($3, stream) order by position",
     )
     .bind(definition.name)
@@ -42,8 +43,9 @@ pub async fn retry(
     .fetch_all(&mut db)
     .await?;
     let mut retried = Vec::with_capacity(parked.len());
-    for (stream, revision) in parked {
-        retried.push(retry_one(projection, live.version, stream, revision, store, &mut db).await?);
+    for (stream, revision, position) in parked {
+        let from = (revision, position);
+        retried.push(retry_one(projection, live.version, stream, from, store, &mut db).await?);
     }
     db.close().await?;
     Ok(retried)
@@ -55,7 +57,7 @@ async fn retry_one(
     projection: &dyn Projector,
     version: i32,
     stream: String,
-    revision: i64,
+    (revision, position): (i64, i64),
     store: &dyn EventStore,
     db: &mut PgConnection,
 ) -> Result<Retried, Error> {
@@ -93,6 +95,9 @@ async fn retry_one(
             parked_from.is_none_or(|from| i64::try_from(event.revision).is_ok_and(|revision| revision < from))
         };
         applied += page.iter().filter(fits).count() as u64;
+    }
+    if applied > 0 {
+        rewinds::record(projection.definition(), &stream, position, &mut tx).await?;
     }
     tx.commit().await?;
     tracing::info!(projection = name, version, stream, applied, parked_again, "retried a parked stream");

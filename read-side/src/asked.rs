@@ -1,7 +1,7 @@
 //! What a request asks for: its query parameters and the headers about freshness and caching. All
 //! faults are gathered, and told together; a parameter that nobody knows is one.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use axum::{
     extract::{FromRequestParts, Query},
@@ -11,6 +11,8 @@ use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use platform::problem::{Fault, INVALID_REQUEST, Problem};
 use projections::Position;
 use tokio::time::Instant;
+
+use crate::place::Place;
 
 /// The position that an answer must reflect at least.
 pub(crate) const AT_LEAST: &str = "counterfoil-at-least";
@@ -37,7 +39,7 @@ pub(crate) struct Conditions {
     /// If-None-Match.
     pub(crate) if_none_match: Option<String>,
     /// Last-Event-ID.
-    pub(crate) last_event_id: Option<Position>,
+    pub(crate) last_event_id: Option<Place>,
 }
 
 impl Conditions {
@@ -118,16 +120,8 @@ fn fault(name: &str, reason: &str) -> Fault {
 }
 
 fn conditions(headers: &HeaderMap, faults: &mut Vec<Fault>) -> Conditions {
-    let mut position = |name: &str| {
-        let text = headers.get(name)?.to_str().ok().map(str::trim);
-        let position = text.and_then(|text| text.parse().ok());
-        if position.is_none() {
-            let detail = "must be a position: a whole number".to_owned();
-            faults.push(Fault { pointer: format!("/headers/{name}"), detail });
-        }
-        position
-    };
-    let (at_least, last_event_id) = (position(AT_LEAST), position("last-event-id"));
+    let at_least = read(AT_LEAST, "must be a position: a whole number", headers, faults);
+    let last_event_id = read("last-event-id", "must be the id of an event of this stream", headers, faults);
     let wait =
         headers.get_all("prefer").iter().filter_map(|prefer| prefer.to_str().ok()).find_map(wait_seconds);
     let wait_seconds = wait.unwrap_or(0).min(WAIT_SECONDS_MAX);
@@ -141,6 +135,16 @@ fn conditions(headers: &HeaderMap, faults: &mut Vec<Fault>) -> Conditions {
             .map(str::to_owned),
         last_event_id,
     }
+}
+
+/// A header, if it was given and can be read.
+fn read<T: FromStr>(name: &str, rule: &str, headers: &HeaderMap, faults: &mut Vec<Fault>) -> Option<T> {
+    let text = headers.get(name)?.to_str().ok().map(str::trim);
+    let value = text.and_then(|text| text.parse().ok());
+    if value.is_none() {
+        faults.push(Fault { pointer: format!("/headers/{name}"), detail: rule.to_owned() });
+    }
+    value
 }
 
 /// The seconds of `wait=` in a `Prefer` header (RFC 7240); preferences that are not understood are

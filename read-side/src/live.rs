@@ -1,5 +1,10 @@
-//! `GET /orders/{id}/events` and `GET /events`: server-sent events. Each has the position of its event
-//! as id, so that a client that comes back with `Last-Event-ID` goes on without gap or double.
+//! `GET /orders/{id}/events` and `GET /events`: server-sent events. Each has its [`Place`] as id, so that
+//! a client that comes back with `Last-Event-ID` goes on without gap or double.
+//!
+//! Events of a stream that the feed had to park come in late, behind what clients have seen. **Nobody
+//! misses them silently**: a client that follows, or comes back, is told by an event `reset` that it is
+//! sent back to before the first of them, and everything from there on follows, again or for the first
+//! time.
 //!
 //! A client that reads slowly slows down nobody: it is fed page by page, as fast as it reads, and
 //! holds no connection of the database while it waits.
@@ -25,7 +30,9 @@ use crate::{
     answer,
     asked::{Asked, Conditions, Unfit},
     documented::Freshness,
-    models::{ReadModels, position_from},
+    kept_back,
+    models::{ReadModels, Snapshot, position_from},
+    place::Place,
     refusal,
 };
 
@@ -46,11 +53,11 @@ const RETRY: Duration = Duration::from_secs(1);
     params(
         ("id" = Uuid, Path, description = "the order"),
         ("after" = Option<u64>, Query, description = "only what is behind this position; `Last-Event-ID` goes first"),
-        ("Last-Event-ID" = Option<u64>, Header, description = "the id of the last event that was received"),
+        ("Last-Event-ID" = Option<String>, Header, description = "the id of the last event that was received"),
         Freshness,
     ),
     responses(
-        (status = 200, content_type = "text/event-stream", body = String, description = "`id` is the position, `event` the event's name, `data` JSON with `position`, `order_id`, `name`, `status`, `data` and `occurred_at`"),
+        (status = 200, content_type = "text/event-stream", body = String, description = "`id` is what to come back with, `event` the event's name, `data` JSON with `position`, `order_id`, `name`, `status`, `data` and `occurred_at`. An event `reset` says in its `position` that events behind it came in late: everything behind it follows, again or for the first time"),
         (status = 404, body = Problem, description = "there is no such order"),
         (status = 503, body = Problem, description = "not fresh enough, too many streams, or unavailable"),
     ))]
@@ -69,18 +76,17 @@ pub(crate) async fn of_order(
             .fetch_one(&mut *snapshot.tx)
             .await
             .map_err(refusal::failed)?;
-    if !known {
+    if !known && kept_back::first("feed", id, &mut snapshot).await?.is_none() {
         return Err(refusal::not_found("order"));
     }
-    let after = conditions.last_event_id.or(after).unwrap_or(Position::START);
-    follow(models, &conditions, snapshot.position, Some(id), after)
+    follow(models, &conditions, snapshot, Some(id), after.unwrap_or(Position::START)).await
 }
 
 /// What happens to all orders and their payments, from now on, or from behind a position.
 #[utoipa::path(get, path = "/events", tag = "live",
     params(
         ("after" = Option<u64>, Query, description = "everything behind this position; `Last-Event-ID` goes first; from now on when both are absent"),
-        ("Last-Event-ID" = Option<u64>, Header, description = "the id of the last event that was received"),
+        ("Last-Event-ID" = Option<String>, Header, description = "the id of the last event that was received"),
         Freshness,
     ),
     responses(
@@ -91,26 +97,34 @@ pub(crate) async fn of_all(State(models): State<ReadModels>, mut asked: Asked) -
     let after = asked.parameter("after", position);
     let conditions = asked.finish()?;
     let snapshot = models.snapshot("feed", &conditions).await?;
-    let after = conditions.last_event_id.or(after).unwrap_or(snapshot.position);
-    follow(models, &conditions, snapshot.position, None, after)
+    let after = after.unwrap_or(snapshot.position);
+    follow(models, &conditions, snapshot, None, after).await
 }
 
 fn position(text: &str) -> Result<Position, Unfit> {
     text.parse().map_err(|_| Unfit::new("must be a position: a whole number"))
 }
 
-/// The answer that goes on until the client or the server ends it.
-fn follow(
+/// The answer that goes on until the client or the server ends it. A client that was here before goes on
+/// where it was, another one begins behind `after`.
+async fn follow(
     models: ReadModels,
     conditions: &Conditions,
-    at: Position,
+    mut snapshot: Snapshot,
     order: Option<Uuid>,
     after: Position,
 ) -> Result<Response, Problem> {
+    let place = match conditions.last_event_id {
+        Some(place) => place,
+        None => Place::begin(after, &mut snapshot.tx).await.map_err(refusal::failed)?,
+    };
+    let at = snapshot.position;
+    // Whoever follows holds no connection.
+    drop(snapshot);
     let permit = models.streams.clone().try_acquire_owned().map_err(|_| refusal::too_many_streams())?;
     let shutdown = models.shutdown.clone();
     let first = Event::default().retry(RETRY);
-    let changes = Follower { models, order, after, _permit: permit }.changes();
+    let changes = Follower { models, order, place, _permit: permit }.changes();
     let events = stream::iter([first]).chain(changes).map(Ok::<_, Infallible>);
     let events = events.take_until(shutdown.cancelled_owned());
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
@@ -122,29 +136,38 @@ fn follow(
 struct Follower {
     models: ReadModels,
     order: Option<Uuid>,
-    after: Position,
+    place: Place,
     _permit: OwnedSemaphorePermit,
+}
+
+/// What a look at the feed comes to.
+enum Look {
+    /// Events came in late: the follower is back at an earlier place.
+    Back,
+    /// The next changes, up to where they go; none, when the feed has no more at its position.
+    On { rows: Vec<ChangeRow>, through: Position, at: Position },
 }
 
 impl Follower {
     fn changes(self) -> impl Stream<Item = Event> {
         stream::unfold(self, |mut follower| async move {
-            let page = follower.next_page().await;
-            Some((stream::iter(page.into_iter().filter_map(|row| event(&row))), follower))
+            let events = follower.next_events().await;
+            Some((stream::iter(events), follower))
         })
         .flatten()
     }
 
     /// Waits for the next changes. An outage is waited out: what was missed is read afterwards.
-    async fn next_page(&mut self) -> Vec<ChangeRow> {
+    async fn next_events(&mut self) -> Vec<Event> {
         loop {
-            match self.read().await {
-                Ok((rows, through, _)) if !rows.is_empty() => {
-                    self.after = through;
-                    return rows;
-                }
-                Ok((_, _, at)) => {
+            match self.look().await {
+                Ok(Look::Back) => return reset(self.place).into_iter().collect(),
+                Ok(Look::On { rows, at, .. }) if rows.is_empty() => {
                     let _ = self.models.positions.moved("feed", at, LOOK_AGAIN).await;
+                }
+                Ok(Look::On { rows, through, .. }) => {
+                    self.place.after = through;
+                    return rows.iter().filter_map(|row| event(row, self.place.edition)).collect();
                 }
                 Err(problem) => {
                     tracing::debug!(status = %problem.status(), "the feed cannot be read, a follower waits");
@@ -154,11 +177,17 @@ impl Follower {
         }
     }
 
-    /// The next changes, up to where they go, and the position of the feed in the same snapshot.
-    async fn read(&self) -> Result<(Vec<ChangeRow>, Position, Position), Problem> {
+    /// Looks for events that came late and for the next changes, in one snapshot.
+    async fn look(&mut self) -> Result<Look, Problem> {
         let mut snapshot = self.models.snapshot("feed", &Conditions::none()).await?;
+        let caught_up = self.place.catch_up(self.order, &mut snapshot.tx).await;
+        let (place, back) = caught_up.map_err(refusal::failed)?;
+        self.place = place;
+        if back {
+            return Ok(Look::Back);
+        }
         // Behind what a column can hold there is nothing.
-        let after = self.after.to_column().unwrap_or(i64::MAX);
+        let after = place.after.to_column().unwrap_or(i64::MAX);
         let mut query = QueryBuilder::new("select ");
         query.push(ChangeRow::COLUMNS).push(" from read.order_changes where position > ").push_bind(after);
         if let Some(order) = self.order {
@@ -167,12 +196,13 @@ impl Follower {
         query.push(" order by position limit ").push_bind(PAGE);
         let rows: Vec<ChangeRow> = snapshot.rows(query).await?;
         let through = rows.last().map(|last| position_from(last.position)).transpose();
-        let through = through.map_err(refusal::failed)?.unwrap_or(self.after);
-        Ok((rows, through, snapshot.position))
+        let through = through.map_err(refusal::failed)?.unwrap_or(place.after);
+        Ok(Look::On { rows, through, at: snapshot.position })
     }
 }
 
-fn event(row: &ChangeRow) -> Option<Event> {
+/// A change, as a client that knows of this edition is told it.
+fn event(row: &ChangeRow, edition: i64) -> Option<Event> {
     let data = json!({
         "position": row.position,
         "order_id": row.order_id,
@@ -181,5 +211,12 @@ fn event(row: &ChangeRow) -> Option<Event> {
         "data": row.data.0,
         "occurred_at": row.occurred_at,
     });
-    Event::default().id(row.position.to_string()).event(&row.name).json_data(data).ok()
+    let place = Place { after: position_from(row.position).ok()?, edition };
+    Event::default().id(place.to_string()).event(&row.name).json_data(data).ok()
+}
+
+/// Tells a client that it is at an earlier place again.
+fn reset(place: Place) -> Option<Event> {
+    let data = json!({ "position": place.after });
+    Event::default().id(place.to_string()).event("reset").json_data(data).ok()
 }

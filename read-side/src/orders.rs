@@ -18,6 +18,7 @@ use crate::{
     asked::{Asked, id, moment, one_of},
     cursor::KeyOf,
     documented::{Cached, Freshness, ListRefused, NotShown, Paging},
+    kept_back,
     listing::{Listing, Sort},
     models::ReadModels,
     money::{Money, UnitPrice},
@@ -68,6 +69,10 @@ pub(crate) struct OrderWithLines {
     #[serde(flatten)]
     order: Order,
     lines: Vec<Line>,
+    /// The position of the first event of this order that cannot be shown yet, where there is one: the
+    /// order is as it was before, and so is `Counterfoil-Position`. A person is told, see `/attention`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept_back_from: Option<i64>,
 }
 
 /// A line of an order.
@@ -207,7 +212,7 @@ pub(crate) async fn of_customer(
 /// One order with its lines.
 ///
 /// The `ETag` is the revision of the order, followed, once there is a payment, by a hyphen and the
-/// revision of the payment, because the answer shows both.
+/// revision of the payment, because the answer shows both. Where events are kept back it says that, too.
 #[utoipa::path(get, path = "/orders/{id}", tag = "orders",
     params(
         ("id" = Uuid, Path, description = "the order"),
@@ -228,13 +233,18 @@ pub(crate) async fn one(
     let Path(id) = id?;
     let conditions = asked.finish()?;
     let mut snapshot = models.snapshot("orders", &conditions).await?;
+    let kept_back_from = kept_back::first("orders", id, &mut snapshot).await?;
+    if let Some(first) = kept_back_from {
+        kept_back::hold_to(first, &conditions, &mut snapshot)?;
+    }
     let row = resource::row::<Order>(&mut snapshot, id).await?;
     let mut query = QueryBuilder::new("select ");
     query.push(OrderLineRow::COLUMNS).push(" from read.order_lines where order_id = ").push_bind(id);
     query.push(" order by line");
     let lines: Vec<OrderLineRow> = snapshot.rows(query).await?;
     let tag = Order::tag(&row);
+    let tag = kept_back_from.map_or(tag.clone(), |first| format!("{tag}-before-{first}"));
     let lines = lines.into_iter().map(|line| Line::new(line, &row.currency)).collect();
-    let body = OrderWithLines { order: Order::from(row), lines };
+    let body = OrderWithLines { order: Order::from(row), lines, kept_back_from };
     Ok(answer::resource(&conditions, snapshot.position, &tag, &body))
 }

@@ -13,7 +13,7 @@ use crate::{
     batch::{self, Batch},
     database,
     lease::{LEASE, Lease},
-    versions,
+    rewinds, versions,
 };
 
 /// How far behind a version may be when the live one is stopped for the switch, in events.
@@ -89,6 +89,9 @@ impl Site {
         }
         let batch = Batch { after, events, through };
         batch::apply(&*self.projection, lease.version, parked, &batch.events, &mut tx).await?;
+        if let Some(live) = live {
+            rewinds::record_switch(definition, live, lease.version, &mut tx).await?;
+        }
         versions::make_live(definition, lease.version, &mut tx).await?;
         batch::advance(lease, 0, &batch, &mut tx).await?;
         versions::publish(definition, lease.version, &mut tx).await?;

@@ -8,6 +8,7 @@ use std::{
 
 use event_store::Position;
 use futures::StreamExt;
+use serde_json::Value;
 
 use super::{Server, eventually};
 
@@ -49,19 +50,19 @@ impl Drop for Follower {
 
 async fn follow(url: String, positions: Arc<Mutex<Vec<Position>>>) {
     let http = reqwest::Client::new();
+    let mut last_id = "0".to_owned();
     loop {
-        let last = positions.lock().unwrap().last().copied().unwrap_or_default();
-        let request = http.get(&url).header("Last-Event-ID", last.to_string());
+        let request = http.get(&url).header("Last-Event-ID", &last_id);
         if let Ok(answer) = request.send().await
             && answer.status().is_success()
         {
-            take_in(answer, &positions).await;
+            take_in(answer, &positions, &mut last_id).await;
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }
 
-async fn take_in(answer: reqwest::Response, positions: &Mutex<Vec<Position>>) {
+async fn take_in(answer: reqwest::Response, positions: &Mutex<Vec<Position>>, last_id: &mut String) {
     let mut bytes = answer.bytes_stream();
     let mut text = String::new();
     while let Some(Ok(piece)) = bytes.next().await {
@@ -69,10 +70,11 @@ async fn take_in(answer: reqwest::Response, positions: &Mutex<Vec<Position>>) {
         // A block counts only when it is whole: the HTML standard, "server-sent events".
         while let Some(end) = text.find("\n\n") {
             let block: String = text.drain(..end + 2).collect();
-            let id = block.lines().find_map(|line| line.strip_prefix("id:"));
-            if let Some(position) = id.and_then(|id| id.trim().parse().ok()) {
-                positions.lock().unwrap().push(position);
-            }
+            let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+            let (Some(id), Some(data)) = (field("id:"), field("data:")) else { continue };
+            let data: Value = serde_json::from_str(data).unwrap();
+            id.clone_into(last_id);
+            positions.lock().unwrap().push(serde_json::from_value(data["position"].clone()).unwrap());
         }
     }
 }
