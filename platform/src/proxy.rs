@@ -44,6 +44,7 @@ enum Mode {
     Forward,
     Refuse,
     Hold,
+    LoseAnswers,
     Delay(Duration),
 }
 
@@ -115,6 +116,12 @@ impl Proxy {
         self.shared.mode.send_replace(Mode::Hold);
     }
 
+    /// Lets every request through and no answer: the connection is reset instead, and whoever called does
+    /// not know what became of it, however often it asks.
+    pub fn lose_answers(&self) {
+        self.shared.mode.send_replace(Mode::LoseAnswers);
+    }
+
     /// Lets everything through, each piece this much later.
     pub fn delay(&self, by: Duration) {
         self.shared.mode.send_replace(Mode::Delay(by));
@@ -142,7 +149,7 @@ impl Proxy {
         self.plan(Plan::LoseAnswer { to: to.to_owned() });
     }
 
-    /// How many planned faults have happened.
+    /// How many requests, answers and connections were lost as planned.
     pub fn cuts(&self) -> u64 {
         self.shared.cuts.load(Ordering::SeqCst)
     }
@@ -237,13 +244,14 @@ impl Line {
         };
         match now {
             Mode::Delay(by) => tokio::time::sleep(by).await,
-            Mode::Forward | Mode::Refuse | Mode::Hold => {}
+            Mode::Forward | Mode::Refuse | Mode::Hold | Mode::LoseAnswers => {}
         }
     }
 
     fn judge(&self, direction: Direction, piece: &[u8]) -> Verdict {
         let mut slot = lock(&self.shared.plan);
-        if direction == Direction::ToClient && self.answer_is_doomed.load(Ordering::SeqCst) {
+        let loses_all = *self.shared.mode.borrow() == Mode::LoseAnswers;
+        if direction == Direction::ToClient && (loses_all || self.answer_is_doomed.load(Ordering::SeqCst)) {
             return Verdict::PassThenCut(0);
         }
         match &mut *slot {

@@ -87,6 +87,22 @@ async fn a_lost_answer_leaves_its_effect_behind() {
 }
 
 #[tokio::test]
+async fn every_answer_is_lost_and_every_request_arrives_until_the_way_is_free() {
+    let mut setup = before_an_echo().await;
+    let mut old = setup.client().await;
+    say(&mut old, "before").await.unwrap();
+    setup.proxy.lose_answers();
+    say(&mut old, "first").await.unwrap_err();
+    say(&mut setup.client().await, "second").await.unwrap_err();
+    assert_eq!(setup.proxy.cuts(), 2);
+    setup.proxy.forward();
+    say(&mut setup.client().await, "third").await.unwrap();
+    for expected in ["before", "first", "second", "third"] {
+        assert_eq!(setup.received.recv().await.unwrap(), expected.as_bytes());
+    }
+}
+
+#[tokio::test]
 async fn a_cut_after_some_bytes_lets_exactly_those_through() {
     let setup = before_an_echo().await;
     let mut client = setup.client().await;
