@@ -12,6 +12,9 @@ use projections::{Event, Fact};
 
 use super::{Note, ProviderPayment, Violation, report::Findings};
 
+/// How the log calls a capture that the provider tells of while nothing is known to be held.
+const TOLD_EARLY: &str = "captured_before_authorization";
+
 #[derive(Debug, Default)]
 pub(super) struct Payments {
     accounts: BTreeMap<PaymentId, Account>,
@@ -24,6 +27,8 @@ pub(super) struct Account {
     authorized: Option<Money>,
     voided: bool,
     asked: HashSet<CaptureId>,
+    /// Captures that the provider told of before it told of an authorization.
+    early: HashSet<CaptureId>,
     captures: HashMap<CaptureId, i64>,
     refunds: HashMap<RefundId, i64>,
     open: HashSet<Operation>,
@@ -90,6 +95,7 @@ impl Account {
             authorized: None,
             voided: false,
             asked: HashSet::new(),
+            early: HashSet::new(),
             captures: HashMap::new(),
             refunds: HashMap::new(),
             open: HashSet::from([Operation::Authorize]),
@@ -216,6 +222,11 @@ impl Account {
 
     fn take_discrepancy(&mut self, event: &DiscrepancyFound) {
         self.discrepancy = true;
+        if let Operation::Capture { capture_id } = event.operation
+            && event.code == TOLD_EARLY
+        {
+            self.early.insert(capture_id);
+        }
         if let (Operation::Capture { .. }, "amount_differs") = (event.operation, event.code.as_str())
             && let (Some(expected), Some(reported)) = (event.expected, event.reported)
         {
@@ -264,9 +275,15 @@ fn check_captures(book: &ProviderPayment, account: Option<&Account>, findings: &
     let mut times: HashMap<CaptureId, usize> = HashMap::new();
     for capture in &book.captures {
         *times.entry(capture.capture_id).or_default() += 1;
-        if account.is_none_or(|account| !account.asked.contains(&capture.capture_id)) {
-            let (capture_id, amount) = (capture.capture_id, capture.amount);
-            findings.broken(Violation::CapturedUnasked { payment_id, capture_id, amount });
+        let (capture_id, amount) = (capture.capture_id, capture.amount);
+        match account {
+            Some(account) if account.asked.contains(&capture_id) => {}
+            Some(account) if account.early.contains(&capture_id) => {
+                findings.note(Note::CapturedEarly { payment_id, capture_id, amount });
+            }
+            Some(_) | None => {
+                findings.broken(Violation::CapturedUnasked { payment_id, capture_id, amount });
+            }
         }
     }
     for (capture_id, times) in times.into_iter().filter(|(_, times)| *times > 1) {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 
 use chrono::{DateTime, Utc};
 use event_store::Position;
-use events::ids::{OrderId, PaymentId};
+use events::ids::{CaptureId, OrderId, PaymentId};
 use serde::Serialize;
 
 use super::{Balance, Violation};
@@ -119,6 +119,17 @@ pub enum Note {
         theirs: i128,
         /// What the log says of it.
         why: &'static str,
+    },
+    /// The provider took money that we had not asked for yet. It said so before it said that it held any,
+    /// and the log lists it.
+    #[error("payment {payment_id}: the provider made capture {capture_id} of {amount} before we asked")]
+    CapturedEarly {
+        /// The payment.
+        payment_id: PaymentId,
+        /// The capture.
+        capture_id: CaptureId,
+        /// Minor units.
+        amount: i64,
     },
     /// An event that this release cannot read.
     #[error("the event at {position} of {stream} cannot be read: {reason}")]

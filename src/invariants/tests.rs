@@ -15,7 +15,7 @@ use events::{
     inventory::{Adjusted, Dispatched, InventoryEvent, Released},
     ledger::LedgerEvent,
     order::OrderEvent,
-    payment::{Captured, Operation, PaymentEvent, Refunded},
+    payment::{Captured, DiscrepancyFound, Operation, PaymentEvent, Refunded},
 };
 use history::{History, at, capture_id, gbp, order_id, payment_id, position, refund_id, reservation_id, sku};
 use uuid::Uuid;

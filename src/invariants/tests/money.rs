@@ -19,6 +19,30 @@ fn i2_a_capture_that_we_did_not_ask_for() {
 }
 
 #[test]
+fn i2_a_capture_that_the_provider_told_of_before_we_asked_is_noted_and_only_that_one() {
+    let mut history = sound();
+    let found = PaymentEvent::DiscrepancyFound(DiscrepancyFound {
+        payment_id: payment_id(1),
+        operation: Operation::Capture { capture_id: capture_id(99) },
+        expected: None,
+        reported: Some(gbp(0)),
+        code: "captured_before_authorization".to_owned(),
+    });
+    history.command(&Category::Payment.stream(payment_id(1)), &[found]);
+    let mut evidence = evidence();
+    let book = &mut evidence.provider.as_mut().unwrap()[0];
+    book.captures.push(ProviderCapture { capture_id: capture_id(99), amount: 0 });
+    let noted = report(&history, &evidence);
+    assert!(noted.held, "{noted}");
+    assert!(matches!(noted.notes[..], [Note::CapturedEarly { amount: 0, .. }]), "{noted}");
+
+    let book = &mut evidence.provider.as_mut().unwrap()[0];
+    book.captures.push(ProviderCapture { capture_id: capture_id(98), amount: 0 });
+    let violation = the_violation(&history, &evidence);
+    assert!(matches!(violation, Violation::CapturedUnasked { .. }));
+}
+
+#[test]
 fn i2_a_capture_that_the_provider_made_twice() {
     let mut evidence = evidence();
     let book = &mut evidence.provider.as_mut().unwrap()[0];

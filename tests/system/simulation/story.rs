@@ -345,6 +345,7 @@ fn is_expected(note: &Note, log: &[RecordedEvent]) -> bool {
         Note::OwnedByDeadline { .. }
         | Note::Excused { .. }
         | Note::ProviderBreak { .. }
+        | Note::CapturedEarly { .. }
         | Note::Unreadable { .. } => false,
     }
 }
