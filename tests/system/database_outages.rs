@@ -68,9 +68,7 @@ async fn a_database_that_is_stopped_at_once_under_load_loses_nothing_that_was_ac
         client.order_at(order_id, "confirmed", "captured").await;
     }
     client.stock_at("MUG", 920, 0, 80).await;
-    server.stop().await;
-    let report = acknowledged.verify(&server).await;
-    assert_eq!(report["held"], true, "{report:#}");
+    server.stop_and_verify_told(&acknowledged).await;
 }
 
 #[tokio::test]
@@ -80,6 +78,7 @@ async fn a_connection_that_is_reset_during_any_commit_of_a_checkout_leaves_one_o
     let client = server.client();
     client.stock("MUG", 1250, 100).await;
 
+    let acknowledged = Acknowledged::default();
     let mut orders = Vec::new();
     for written in
         ["OrderPlaced", "StockReserved", "PaymentAuthorized", "OrderConfirmed", "CheckoutPaymentCaptured"]
@@ -92,7 +91,6 @@ async fn a_connection_that_is_reset_during_any_commit_of_a_checkout_leaves_one_o
             } else {
                 database.proxy.lose_request(written.as_bytes());
             }
-            let acknowledged = Acknowledged::default();
             let order_id = place_stubbornly(&client, &key("cart"), &acknowledged).await;
             client.order_at(&order_id, "confirmed", "captured").await;
             assert_eq!(database.proxy.cuts(), cuts + 1, "nothing was cut at {written}");
@@ -106,7 +104,7 @@ async fn a_connection_that_is_reset_during_any_commit_of_a_checkout_leaves_one_o
         let book = books.of(order_id).unwrap();
         assert_eq!((book.authorized, book.captured), (1250, 1250), "{book:#?}");
     }
-    server.stop_and_verify().await;
+    server.stop_and_verify_told(&acknowledged).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,8 +133,9 @@ async fn a_database_that_is_restarted_or_falls_silent_is_waited_for() {
         async move { place_stubbornly(&client, "silent", &acknowledged).await }
     });
     tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!waiting.is_finished(), "it was answered without a database");
     database.proxy.forward();
     client.order_at(&waiting.await.unwrap(), "confirmed", "captured").await;
     client.stock_at("MUG", 98, 0, 2).await;
-    server.stop_and_verify().await;
+    server.stop_and_verify_told(&acknowledged).await;
 }

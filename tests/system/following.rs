@@ -1,11 +1,12 @@
 //! Those who follow the shop live: whoever subscribes, from wherever, over however many connections,
 //! gets each event once and in order.
 
+use event_store::{Filter, Position};
 use futures::future::join_all;
 
 use crate::{
     crash_points::every_event_was_seen_once,
-    harness::{Follower, Server, ServerOptions, eventually, key},
+    harness::{Follower, Server, ServerOptions, key},
 };
 
 #[tokio::test]
@@ -30,14 +31,49 @@ async fn subscribers_see_every_event_once_and_in_order_while_orders_come_in() {
 
     every_event_was_seen_once(&server, &from_the_beginning).await;
     every_event_was_seen_once(&server, &late).await;
-    let everything = from_the_beginning.positions();
-    let of_one = eventually("the order's own subscriber has seen it paid", || async {
-        let positions = of_one_order.positions();
-        (positions.len() >= 6).then_some(positions)
-    })
-    .await;
-    assert!(of_one.is_sorted_by(|one, next| one < next), "{of_one:?}");
-    assert!(of_one.iter().all(|position| everything.contains(position)));
+    let written = of_order(&server, &first).await;
+    assert_eq!(of_one_order.until(*written.last().unwrap()).await, written);
+    server.stop_and_verify().await;
+}
+
+/// The positions of all events of an order and its payment.
+async fn of_order(server: &Server, order_id: &str) -> Vec<Position> {
+    let mut positions = Vec::new();
+    for stream in [format!("order-{order_id}"), format!("payment-{order_id}")] {
+        positions.extend(server.log().stream(&stream).await.iter().map(|event| event.position));
+    }
+    positions.sort();
+    positions
+}
+
+#[tokio::test]
+async fn whoever_comes_back_with_any_last_event_id_gets_everything_behind_it_and_nothing_else() {
+    let mut server = Server::start().await;
+    let client = server.client();
+    client.stock("MUG", 1250, 1000).await;
+    // Side by side, so that events of one order have those of another next to them.
+    let order_ids = join_all((0..3).map(|_| client.buy(&[("MUG", 1)], "tok_approve"))).await;
+    server.come_to_rest().await;
+    let mut everything = Vec::new();
+    for order_id in &order_ids {
+        everything.extend(of_order(&server, order_id).await);
+    }
+    everything.sort();
+
+    let head = server.log().head().await;
+    let mine = of_order(&server, &order_ids[0]).await;
+    for (path, written) in
+        [("/events".to_owned(), everything), (format!("/orders/{}/events", order_ids[0]), mine)]
+    {
+        // Behind each position of the log, not only those that are given to subscribers.
+        for event in server.log().all(&Filter::all()).await {
+            let after = event.position;
+            let expected: Vec<_> = written.iter().copied().filter(|position| *position > after).collect();
+            let Some(last) = expected.last() else { continue };
+            let follower = Follower::start_behind(&server, &path, after);
+            assert_eq!(follower.until(*last).await, expected, "{path} behind {after} of {head}");
+        }
+    }
     server.stop_and_verify().await;
 }
 

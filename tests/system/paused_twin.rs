@@ -69,12 +69,12 @@ async fn nothing_is_done_twice(paused: Paused) {
         first.client().order_at(order_id, "confirmed", "captured").await;
     }
     eventually("the coordinator that was paused has stood down", || async {
-        first.log().contains("the coordinator has lost its lease").then_some(())
+        first.said().contains("the coordinator has lost its lease").then_some(())
     })
     .await;
     if paused == Paused::Idle {
         eventually("a projector that was paused was refused", || async {
-            first.log().contains("refused: the lease is over").then_some(())
+            first.said().contains("refused: the lease is over").then_some(())
         })
         .await;
     }

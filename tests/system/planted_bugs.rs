@@ -32,7 +32,7 @@ async fn an_acknowledgement_before_the_commit_is_lost_in_a_crash_and_the_check_s
     check_out_while_the_database_crashes(&server.client(), &database, &acknowledged).await;
 
     server.stop().await;
-    let report = acknowledged.verify(&server).await;
+    let report = server.verify_told(&acknowledged).await;
     assert_eq!(verdict(&report, "I4"), "broken", "{report:#}");
 }
 

@@ -1,15 +1,12 @@
 //! What clients were told: for each command that was acknowledged where it is in the log. At the end
 //! the log is held against it.
 
-use std::{
-    fs,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use uuid::{Uuid, uuid};
 
-use super::{Answer, Server};
+use super::Answer;
 
 /// What command ids are derived in. It never changes: an old key would become another command.
 const COMMANDS: Uuid = uuid!("6b0f4b0e-2f0a-5d1c-9c3d-6f1c5a1e7d01");
@@ -39,18 +36,9 @@ impl Acknowledged {
         self.0.lock().unwrap().len()
     }
 
-    /// Checks all invariants on the data of the stopped server, and that everything here is in its log.
-    pub(crate) async fn verify(&self, server: &Server) -> Value {
-        let file = server.file("acknowledged.jsonl");
+    /// All of it, one JSON object a line.
+    pub(super) fn to_lines(&self) -> String {
         let lines: Vec<String> = self.0.lock().unwrap().iter().map(Value::to_string).collect();
-        fs::write(&file, lines.join("\n")).unwrap();
-        server.verify(&["--acknowledged", file.to_str().unwrap()]).await
+        lines.join("\n")
     }
-}
-
-/// The verdict on one invariant in a report: `held`, `broken` or `not_checked`.
-pub(crate) fn verdict<'a>(report: &'a Value, invariant: &str) -> &'a str {
-    let checks = report["checks"].as_array().unwrap_or_else(|| panic!("{report:#}"));
-    let check = checks.iter().find(|check| check["invariant"] == invariant).unwrap();
-    check["verdict"].as_str().unwrap()
 }

@@ -5,10 +5,12 @@ use std::{
     time::Duration,
 };
 
+use events::ids::OrderId;
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
+use uuid::{Uuid, uuid};
 
-use super::eventually;
+use super::{Log, eventually};
 
 /// What the server answered.
 #[derive(Debug, Clone)]
@@ -30,6 +32,11 @@ impl Answer {
         self
     }
 
+    /// The name of the problem that it tells of, where it is not a success.
+    pub(crate) fn problem_if_any(&self) -> Option<&str> {
+        (!self.status.is_success()).then(|| self.problem())
+    }
+
     /// The name of the problem that it tells of.
     pub(crate) fn problem(&self) -> &str {
         assert_eq!(self.header("content-type"), "application/problem+json", "{:#}", self.body);
@@ -42,6 +49,7 @@ impl Answer {
 pub(crate) struct Client {
     base: String,
     http: reqwest::Client,
+    log: Log,
 }
 
 /// A key that no other request has.
@@ -51,9 +59,9 @@ pub(crate) fn key(name: &str) -> String {
 }
 
 impl Client {
-    pub(crate) fn new(base: String) -> Self {
+    pub(crate) fn new(base: String, log: Log) -> Self {
         let http = reqwest::Client::builder().timeout(Duration::from_mins(1)).build().unwrap();
-        Self { base, http }
+        Self { base, http, log }
     }
 
     /// Whether every role is ready.
@@ -109,6 +117,14 @@ impl Client {
         answer(request).await.expect("the server answers")
     }
 
+    /// A query that reflects everything that is in the log by now, so that it cannot be answered from
+    /// before the thing that is looked for. `None` when the read model does not get there in time.
+    pub(crate) async fn get_up_to_date(&self, path: &str) -> Option<Answer> {
+        let head = self.log.head().await.to_string();
+        let headers = [("Counterfoil-At-Least", head.as_str()), ("Prefer", "wait=20")];
+        Some(self.get_with(path, &headers).await).filter(|answer| answer.status != 503)
+    }
+
     /// Any request, as raw as it has to be.
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base))
@@ -157,6 +173,16 @@ impl Client {
         .await
     }
 
+    /// Fails unless the order and its payment have these statuses by everything that is in the log.
+    pub(crate) async fn order_is_still(&self, order_id: &str, status: &str, payment_status: &str) {
+        let path = format!("/orders/{order_id}");
+        let what = format!("{path} reflects the log");
+        let answer = eventually(&what, || self.get_up_to_date(&path)).await;
+        let order = answer.body;
+        assert_eq!(order["status"], status, "{order:#}");
+        assert_eq!(order["payment_status"], payment_status, "{order:#}");
+    }
+
     /// The order's row, once nothing but a dispatch or a person can change it.
     pub(crate) async fn order_at_rest(&self, order_id: &str) -> Value {
         let path = format!("/orders/{order_id}");
@@ -178,16 +204,24 @@ impl Client {
     }
 
     /// Waits until the shop counts so many units of a SKU as available, reserved for orders that are not
-    /// paid, and sold but not dispatched.
+    /// paid, and sold but not dispatched, by all that was in the log when it was asked.
     pub(crate) async fn stock_at(&self, sku: &str, available: i64, reserved: i64, committed: i64) {
         let path = format!("/stock/{sku}");
         let wanted = json!([available, reserved, committed]);
         eventually(&format!("{sku} has {wanted} units available, reserved and committed"), || async {
-            let stock = self.get(&path).await.body;
+            let stock = self.get_up_to_date(&path).await?.body;
             (json!([stock["available"], stock["reserved"], stock["committed"]]) == wanted).then_some(())
         })
         .await;
     }
+}
+
+/// What the ids of orders are derived in. It never changes: an old key would become another order.
+const ORDERS: Uuid = uuid!("6b0f4b0e-2f0a-5d1c-9c3d-6f1c5a1e7d02");
+
+/// The order that a checkout under this key makes.
+pub(crate) fn order_of(key: &str) -> String {
+    OrderId::derived(ORDERS, key).to_string()
 }
 
 /// The body of a checkout in pounds.

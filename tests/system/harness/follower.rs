@@ -22,8 +22,13 @@ pub(crate) struct Follower {
 impl Follower {
     /// Subscribes to a path of a server from the beginning, and again whenever that breaks.
     pub(crate) fn start(server: &Server, path: &str) -> Self {
+        Self::start_behind(server, path, Position::START)
+    }
+
+    /// The same from behind a position, as if it had been given that one before.
+    pub(crate) fn start_behind(server: &Server, path: &str, after: Position) -> Self {
         let positions = Arc::new(Mutex::new(Vec::new()));
-        let task = tokio::spawn(follow(server.url(path), Arc::clone(&positions)));
+        let task = tokio::spawn(follow(server.url(path), after, Arc::clone(&positions)));
         Self { positions, task }
     }
 
@@ -48,9 +53,9 @@ impl Drop for Follower {
     }
 }
 
-async fn follow(url: String, positions: Arc<Mutex<Vec<Position>>>) {
+async fn follow(url: String, after: Position, positions: Arc<Mutex<Vec<Position>>>) {
     let http = reqwest::Client::new();
-    let mut last_id = "0".to_owned();
+    let mut last_id = after.to_string();
     loop {
         let request = http.get(&url).header("Last-Event-ID", &last_id);
         if let Ok(answer) = request.send().await

@@ -17,7 +17,7 @@ use nix::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Client, eventually};
+use super::{Client, Log, eventually};
 
 const EXECUTABLE: &str = env!("CARGO_BIN_EXE_counterfoil");
 
@@ -36,6 +36,8 @@ pub(crate) struct ServerOptions {
     pub(crate) checkout_deadline_s: Option<u32>,
     /// What webhooks are signed with, if not the default.
     pub(crate) webhook_secret: Option<&'static str>,
+    /// The roles that it runs, if not all.
+    pub(crate) roles: Option<&'static str>,
     /// Where it listens, if somebody has to know that before it runs.
     pub(crate) port: Option<u16>,
 }
@@ -79,7 +81,12 @@ impl Server {
 
     /// A client of its API.
     pub(crate) fn client(&self) -> Client {
-        Client::new(self.url(""))
+        Client::new(self.url(""), self.log())
+    }
+
+    /// Its log, past its API.
+    pub(crate) fn log(&self) -> Log {
+        Log { data_dir: self.data_dir(), database_url: self.options.database_url.clone() }
     }
 
     /// The address of a path of its API.
@@ -139,14 +146,6 @@ impl Server {
         assert!(status.success(), "it stopped with {status}: {}", self.log_end());
     }
 
-    /// Stops it and checks every invariant over its whole history; fails unless all hold.
-    pub(crate) async fn stop_and_verify(&mut self) -> Value {
-        self.stop().await;
-        let report = self.verify(&[]).await;
-        assert_eq!(report["held"], true, "{report:#}");
-        report
-    }
-
     /// The report of `counterfoil verify` on the data of the stopped server.
     pub(crate) async fn verify(&self, more: &[&str]) -> Value {
         let mut command = command(self.folder.path(), &self.options, "verify");
@@ -188,8 +187,8 @@ impl Server {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// Everything it has logged, over all its starts.
-    pub(crate) fn log(&self) -> String {
+    /// Everything it has said, over all its starts.
+    pub(crate) fn said(&self) -> String {
         (1..=self.starts)
             .map(|start| fs::read_to_string(log_path(self.folder.path(), self.port, start)).unwrap())
             .collect()
@@ -197,8 +196,8 @@ impl Server {
 
     /// What a person would look at first: the last warnings and errors, and the very last lines.
     fn log_end(&self) -> String {
-        let log = self.log();
-        let lines: Vec<&str> = log.lines().collect();
+        let said = self.said();
+        let lines: Vec<&str> = said.lines().collect();
         let (before, last) = lines.split_at(lines.len().saturating_sub(8));
         let is_bad = |line: &&&str| line.contains("\"WARN\"") || line.contains("\"ERROR\"");
         let bad: Vec<&&str> = before.iter().filter(is_bad).collect();
@@ -276,6 +275,9 @@ pub(crate) fn command(folder: &Path, options: &ServerOptions, name: &str) -> Com
     }
     if let Some(seconds) = options.checkout_deadline_s {
         command.args(["--checkout-deadline-s", &seconds.to_string()]);
+    }
+    if let Some(roles) = options.roles {
+        command.args(["--roles", roles]);
     }
     if let Some(secret) = options.webhook_secret {
         command.env("COUNTERFOIL_WEBHOOK_SECRET", secret);
