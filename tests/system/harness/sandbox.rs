@@ -6,6 +6,10 @@ use std::{
 };
 
 use platform::proxy::Proxy;
+use sagas::gateway::{
+    Answer, Call, PaymentGateway,
+    sandbox::{client::SandboxGateway, signature::Secrets},
+};
 use tempfile::TempDir;
 
 use super::{
@@ -53,6 +57,16 @@ impl Sandbox {
     /// Its books, asked for past the proxy.
     pub(crate) async fn books(&self) -> Books {
         Books::fetch(&format!("http://127.0.0.1:{}/books", self.port)).await
+    }
+
+    /// Has it do something that the shop does not know of: what the customer's browser starts there, what
+    /// it does by itself, what an employee does on its pages. Fails unless it is done.
+    pub(crate) async fn performs(&self, call: &Call) {
+        let secrets = Secrets::new(webhook::SECRET);
+        let past_the_proxy =
+            SandboxGateway::new(&format!("http://127.0.0.1:{}", self.port), secrets).unwrap();
+        let answer = past_the_proxy.perform(call).await;
+        assert!(matches!(answer, Answer::Approved { .. }), "{answer:?}");
     }
 }
 

@@ -5,7 +5,7 @@ use events::{Money, ids::PaymentId, payment::Operation};
 use platform::clock::Clock;
 use reqwest::Method;
 use sagas::gateway::{
-    Answer as ProviderAnswer,
+    Answer as ProviderAnswer, Call,
     sandbox::{notification::Notice, signature},
 };
 
@@ -16,6 +16,12 @@ pub(crate) const SECRET: &str = "sandbox-webhook-secret";
 
 /// The address of the sandbox's webhooks.
 pub(crate) const PATH: &str = "/webhooks/payments/sandbox";
+
+/// An operation on an order's payment in pounds, as the provider knows it.
+pub(crate) fn call(order_id: &str, operation: Operation, pence: i64, method: &str) -> Call {
+    let amount = Money::new(pence, "GBP".parse().unwrap());
+    Call { payment_id: order_id.parse().unwrap(), operation, amount, method: method.to_owned() }
+}
 
 /// That the provider did what it was asked for.
 pub(crate) fn approval(order_id: &str, operation: Operation, pence: i64) -> Notice {
