@@ -1,9 +1,10 @@
 //! A provider whose answers do not arrive: what is unknown is asked about under the same key until it is
 //! known, and money that turns up after we have given up is given back. Its own books are the judge.
 
+use events::payment::Operation;
 use serde_json::json;
 
-use crate::harness::{Books, Sandbox, Server, ServerOptions, free_port, key};
+use crate::harness::{Books, Sandbox, Server, ServerOptions, eventually, free_port, key};
 
 /// A shop and a provider with a breakable network between them.
 async fn shop_and_provider(checkout_deadline_s: Option<u32>) -> (Server, Sandbox) {
@@ -113,22 +114,36 @@ async fn an_order_waits_for_a_provider_that_is_out_of_service_and_is_paid_once_i
 }
 
 #[tokio::test]
-async fn a_success_after_we_gave_up_is_given_back() {
+async fn a_success_after_we_gave_up_is_given_back_also_where_voids_are_out_of_order_at_first() {
     let (mut server, sandbox) = shop_and_provider(Some(2)).await;
     let client = server.client();
-    // The effect is there, its answer is lost, and then nothing gets through until time is up.
-    sandbox.proxy.lose_answer(b":authorize");
-    let order_id = client.place("cart", &[("MUG", 4)], "tok_approve").await;
-    crate::harness::eventually("the provider has authorized", || async {
-        (sandbox.proxy.cuts() == 1).then_some(())
-    })
-    .await;
-    sandbox.proxy.refuse();
+    // The effect is there, and no answer gets through until time is up.
+    sandbox.proxy.lose_answers();
+    let mut order_ids = Vec::new();
+    for payment_method in ["tok_approve", "tok_undo_down"] {
+        order_ids.push(client.place(&key("cart"), &[("MUG", 4)], payment_method).await);
+    }
+    for order_id in &order_ids {
+        let stream = format!("checkout-{order_id}");
+        eventually("the checkout was given up and its stock released", || async {
+            let names = server.log().names(&stream).await;
+            let has = |wanted: &str| names.iter().any(|name| name == wanted);
+            (has("CheckoutDeadlinePassed") && has("CheckoutStockReleased")).then_some(())
+        })
+        .await;
+        assert_eq!(sandbox.books().await.of(order_id).unwrap().authorized, 5000, "it is no success");
+    }
     client.stock_at("MUG", 100, 0, 0).await;
     sandbox.proxy.forward();
 
-    let order = client.order_at(&order_id, "rejected", "voided").await;
-    assert_eq!(order["reason"]["rule"], "deadline_passed", "{order:#}");
-    assert!(!sandbox.books().await.has_money_of(&order_id));
+    for order_id in &order_ids {
+        let order = client.order_at(order_id, "rejected", "voided").await;
+        assert_eq!(order["reason"]["rule"], "deadline_passed", "{order:#}");
+        assert!(!sandbox.books().await.has_money_of(order_id));
+    }
+    let books = sandbox.books().await;
+    let mut calls = books.of(&order_ids[1]).unwrap().operations.values();
+    let void = calls.find(|call| call.operation == Operation::Void).unwrap();
+    assert!(void.calls > 1, "it was not out of order: {void:?}");
     server.stop_and_verify().await;
 }
