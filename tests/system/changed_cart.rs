@@ -1,6 +1,8 @@
 //! What the customer was shown and what is charged: an amount or a currency that differs is a conflict,
 //! and never an order.
 
+use event_store::Filter;
+use events::Category;
 use serde_json::json;
 
 use crate::harness::{Books, Server, checkout, key};
@@ -16,7 +18,12 @@ async fn a_total_that_is_not_what_the_customer_was_shown_is_a_conflict() {
         .post("/products/MUG/prices", "dearer", &json!({"price": {"amount": 1300, "currency": "GBP"}}))
         .await;
 
-    client.post("/checkouts", "cart", &body).await.expect(409);
+    let refused = client.post("/checkouts", "cart", &body).await.expect(409);
+    assert_eq!(refused.problem(), "total-differs");
+    assert_eq!(
+        (&refused.body["total"]["amount"], &refused.body["expected_total"]["amount"]),
+        (&json!(2600), &json!(2500))
+    );
 
     body["expected_total"] = json!({"amount": 2600, "currency": "GBP"});
     let accepted = client.post("/checkouts", "cart", &body).await.expect(202);
@@ -35,13 +42,15 @@ async fn a_currency_without_a_price_or_against_the_expected_total_makes_no_order
     client.stock("MUG", 1250, 10).await;
     let mut in_euros = checkout(&[("MUG", 1)], "tok_approve");
     in_euros["currency"] = json!("EUR");
-    let refused = client.post("/checkouts", &key("cart"), &in_euros).await;
-    assert!(refused.status.is_client_error(), "{:#}", refused.body);
+    let refused = client.post("/checkouts", &key("cart"), &in_euros).await.expect(422);
+    assert_eq!(refused.problem(), "lines-not-sellable");
 
     let mut expecting_euros = checkout(&[("MUG", 1)], "tok_approve");
     expecting_euros["expected_total"] = json!({"amount": 1250, "currency": "EUR"});
-    let refused = client.post("/checkouts", &key("cart"), &expecting_euros).await;
-    assert!(refused.status.is_client_error(), "{:#}", refused.body);
+    let refused = client.post("/checkouts", &key("cart"), &expecting_euros).await.expect(400);
+    assert_eq!(refused.body["errors"][0]["pointer"], "/expected_total/currency", "{:#}", refused.body);
+    let orders = server.log().all(&Filter::categories([Category::Order])).await;
+    assert!(orders.is_empty(), "{orders:#?}");
 
     client.stock_at("MUG", 10, 0, 0).await;
     assert!(Books::fetch(&server.sandbox_url("/books")).await.all().is_empty());

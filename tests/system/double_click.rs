@@ -66,8 +66,13 @@ async fn a_key_with_another_body_is_refused_and_changes_nothing() {
         checkout(&[("MUG", 1)], "tok_slow"),
         checkout(&[("MUG", 1), ("MUG", 1)], "tok_approve"),
     ] {
-        client.post("/checkouts", "cart", &other).await.expect(422);
+        let refused = client.post("/checkouts", "cart", &other).await.expect(422);
+        assert_eq!(refused.problem(), "idempotency-key-reused");
     }
+    // Keys are one space: what was a cart is no receipt.
+    let receipt = json!({"quantity": 5, "reference": "delivery note 1"});
+    let refused = client.post("/stock/MUG/receipts", "cart", &receipt).await.expect(422);
+    assert_eq!(refused.problem(), "idempotency-key-reused");
 
     client.order_at(&order_id, "confirmed", "captured").await;
     client.stock_at("MUG", 99, 0, 1).await;
@@ -123,11 +128,12 @@ async fn undoing_the_losing_attempt_never_touches_the_winner() {
     let mut server = Server::start().await;
     let client = server.client();
     client.stock("LAST", 4000, 1).await;
+    client.stock("CANDLE", 100, 10).await;
 
-    // Two tabs, two keys, one unit.
+    // Two tabs, two keys, one unit. Candles are held first: the losing attempt has something to undo.
     let (one, two) = tokio::join!(
-        client.place("tab-1", &[("LAST", 1)], "tok_approve"),
-        client.place("tab-2", &[("LAST", 1)], "tok_approve"),
+        client.place("tab-1", &[("CANDLE", 2), ("LAST", 1)], "tok_approve"),
+        client.place("tab-2", &[("CANDLE", 2), ("LAST", 1)], "tok_approve"),
     );
     let first = client.order_at_rest(&one).await;
     let (winner, loser) = if first["status"] == "confirmed" { (&one, &two) } else { (&two, &one) };
@@ -142,7 +148,11 @@ async fn undoing_the_losing_attempt_never_touches_the_winner() {
 
     client.order_at(winner, "confirmed", "captured").await;
     client.stock_at("LAST", 0, 0, 1).await;
+    client.stock_at("CANDLE", 8, 0, 2).await;
+    let candles = server.log().names("inventory-CANDLE").await;
+    let times = |wanted: &str| candles.iter().filter(|name| *name == wanted).count();
+    assert_eq!((times("StockReserved"), times("StockReleased")), (2, 1), "{candles:?}");
     let books = Books::fetch(&server.sandbox_url("/books")).await;
-    assert_eq!((books.kept_of(winner), books.has_money_of(loser)), (4000, false));
+    assert_eq!((books.kept_of(winner), books.has_money_of(loser)), (4200, false));
     server.stop_and_verify().await;
 }

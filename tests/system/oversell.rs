@@ -1,6 +1,9 @@
 //! Stock under contention: no SKU is sold twice, an order holds all of its lines or none, and whoever
 //! does not get through is told so and left with nothing taken.
 
+use std::collections::BTreeSet;
+
+use events::{DomainEvent, inventory::InventoryEvent};
 use futures::{StreamExt, future::join_all, stream};
 use serde_json::json;
 
@@ -23,23 +26,37 @@ async fn a_thousand_carts_for_ten_units_make_exactly_ten_orders_and_hold_nothing
 
     let order_ids = place_all(&client, &vec![vec![("LAST-TEN", 1)]; 1000]).await;
 
-    let mut confirmed = Vec::new();
+    let mut confirmed = BTreeSet::new();
     for order_id in &order_ids {
         let order = client.order_at_rest(order_id).await;
         if order["status"] == "confirmed" {
-            confirmed.push(order_id);
+            confirmed.insert(order_id.clone());
         } else {
             assert_eq!(order["reason"]["rule"], "insufficient_stock", "{order:#}");
+            assert_eq!((&order["status"], &order["payment_status"]), (&json!("rejected"), &json!("none")));
         }
     }
+    assert_eq!(order_ids.iter().collect::<BTreeSet<_>>().len(), 1000, "two carts made one order");
     assert_eq!(confirmed.len(), 10);
-    client.stock_at("LAST-TEN", 0, 0, 10).await;
+    // The provider was asked about the ten and nobody else, and took the price of one unit from each.
     let books = Books::fetch(&server.sandbox_url("/books")).await;
-    for order_id in &order_ids {
-        let expected = if confirmed.contains(&order_id) { 1250 } else { 0 };
-        assert_eq!(books.kept_of(order_id), expected, "{order_id}");
-        assert_eq!(books.has_money_of(order_id), expected > 0, "{order_id}");
+    let paid: BTreeSet<_> = books.all().iter().map(|book| book.payment_id.to_string()).collect();
+    assert_eq!(paid, confirmed);
+    for book in books.all() {
+        assert_eq!((book.authorized, book.captured, book.refunded), (1250, 1250, 0), "{book:#?}");
     }
+    // Ten holds were ever made, all of them became sales, and none of them is anybody else's.
+    client.stock_at("LAST-TEN", 0, 0, 10).await;
+    let mut holders = BTreeSet::new();
+    for recorded in server.log().stream("inventory-LAST-TEN").await {
+        let event = InventoryEvent::decode(&recorded.name, recorded.version, &recorded.payload).unwrap();
+        match event {
+            InventoryEvent::Received(_) | InventoryEvent::Committed(_) => {}
+            InventoryEvent::Reserved(hold) => assert!(holders.insert(hold.reservation_id.to_string())),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(holders, confirmed);
     server.stop_and_verify().await;
 }
 
@@ -78,12 +95,17 @@ async fn bundles_asked_for_in_opposite_orders_never_wait_for_each_other() {
         .map(|n| if n % 2 == 0 { vec![("LEFT", 1), ("RIGHT", 1)] } else { vec![("RIGHT", 1), ("LEFT", 1)] })
         .collect();
 
-    let mut confirmed = 0;
+    let mut confirmed = BTreeSet::new();
     for order_id in place_all(&client, &carts).await {
-        confirmed += usize::from(client.order_at_rest(&order_id).await["status"] == "confirmed");
+        if client.order_at_rest(&order_id).await["status"] == "confirmed" {
+            confirmed.insert(order_id);
+        }
     }
 
-    assert_eq!(confirmed, 40);
+    assert_eq!(confirmed.len(), 40);
+    let books = Books::fetch(&server.sandbox_url("/books")).await;
+    let paid: BTreeSet<_> = books.all().iter().map(|book| book.payment_id.to_string()).collect();
+    assert_eq!(paid, confirmed);
     client.stock_at("LEFT", 0, 0, 40).await;
     client.stock_at("RIGHT", 0, 0, 40).await;
     server.stop_and_verify().await;
