@@ -150,7 +150,7 @@ impl Settings {
         let mut sources = Sources::open(flags.named(), environment, flags.config.as_deref(), &NAMES)?;
         let listen = sources.required("listen", "127.0.0.1:8080", "an address like 127.0.0.1:8080")?;
         let data_dir = sources.required("data_dir", &default_data_dir(), "a directory")?;
-        let database_url = sources.secret("database_url");
+        let database_url = sources.secret("database_url", "(none)");
         let roles = sources.required::<RoleList>(
             "roles",
             "write,read,sagas,projections",
@@ -159,8 +159,12 @@ impl Settings {
         let provider_url = sources.optional("provider_url");
         let sandbox_listen =
             sources.required("sandbox_listen", "127.0.0.1:8081", "an address like 127.0.0.1:8081")?;
-        let webhook_secret =
-            sources.secret("webhook_secret").unwrap_or_else(|| "sandbox-webhook-secret".to_owned());
+        let webhook_secret = match sources.secret("webhook_secret", "(of the sandbox in this process)") {
+            Some(secret) => secret,
+            // Known to everybody, as fits a provider that nobody else can reach.
+            None if provider_url.is_none() => "sandbox-webhook-secret".to_owned(),
+            None => return Err(Error::Missing { name: "webhook_secret", because: "provider_url is set" }),
+        };
         let seconds: u32 = sources.required("checkout_deadline_s", "900", "a number of seconds")?;
         let log = sources.optional("log");
         Ok(Self {
@@ -230,6 +234,16 @@ mod tests {
             error.contains("roles = \"write,raed\" (from flag)") && error.contains("projections"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_provider_elsewhere_is_believed_only_by_a_secret_of_its_own() {
+        let provider_url = Some("http://provider".to_owned());
+        let flags = Flags { provider_url, ..Flags::default() };
+        let error = Settings::resolve_with(&flags, |_| None).unwrap_err().to_string();
+        assert!(error.contains("COUNTERFOIL_WEBHOOK_SECRET"), "{error}");
+        let known = |name: &str| (name == "COUNTERFOIL_WEBHOOK_SECRET").then(|| "ours".to_owned());
+        assert_eq!(Settings::resolve_with(&flags, known).unwrap().webhook_secret, "ours");
     }
 
     #[test]

@@ -58,6 +58,14 @@ pub enum Error {
         /// What it should be.
         expected: &'static str,
     },
+    /// Nothing names a setting that there is no default for.
+    #[error("{name} is not set, and has to be because {because}: set COUNTERFOIL_{} or {name} in the configuration file", .name.to_uppercase())]
+    Missing {
+        /// The setting.
+        name: &'static str,
+        /// What makes it necessary.
+        because: &'static str,
+    },
     /// The file cannot be read or is no TOML.
     #[error("cannot read the configuration file {}: {reason}", .path.display())]
     File {
@@ -146,10 +154,10 @@ impl<E: Fn(&str) -> Option<String>> Sources<E> {
     }
 
     /// The same, of which nobody is shown more than that it is set.
-    pub(super) fn secret(&mut self, name: &'static str) -> Option<String> {
+    pub(super) fn secret(&mut self, name: &'static str, unset: &str) -> Option<String> {
         let found = self.find(name);
         let origin = found.as_ref().map_or(Origin::Default, |(_, origin)| origin.clone());
-        let value = if found.is_some() { "(set, not shown)" } else { "(none)" };
+        let value = if found.is_some() { "(set, not shown)" } else { unset };
         self.in_force.push(InForce { name, value: value.to_owned(), origin });
         found.map(|(value, _)| value)
     }

@@ -279,7 +279,9 @@ pub(crate) fn command(folder: &Path, options: &ServerOptions, name: &str) -> Com
     if let Some(roles) = options.roles {
         command.args(["--roles", roles]);
     }
-    if let Some(secret) = options.webhook_secret {
+    // A provider elsewhere has the secret that it is started with, which is the usual one.
+    let usual = options.provider_url.is_some().then_some(super::webhook::SECRET);
+    if let Some(secret) = options.webhook_secret.or(usual) {
         command.env("COUNTERFOIL_WEBHOOK_SECRET", secret);
     }
     command
