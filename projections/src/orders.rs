@@ -20,7 +20,7 @@ pub struct Orders;
 
 static DEFINITION: Definition = Definition {
     name: "orders",
-    version: 1,
+    version: 2,
     categories: &[Category::Order, Category::Payment],
     names: &[],
     tables: &[

@@ -5,9 +5,9 @@ select
     case
         when orders.status = 'placed' and payments.status = 'unknown' then 'payment_pending'
         when orders.status = 'placed' then 'processing'
-        when orders.status = 'confirmed' and payments.captured > 0 then 'paid'
         when orders.status in ('confirmed', 'dispatched', 'completed')
             and payments.status in ('refunded', 'partially_refunded') then payments.status
+        when orders.status = 'confirmed' and payments.captured > 0 then 'paid'
         else orders.status
     end as display_status,
     orders.reason, orders.currency, orders.total, orders.units,

@@ -66,6 +66,7 @@ async fn an_order_shows_its_own_status_and_that_of_its_payment() {
         sqlx::query_as("select * from read.orders order by placed_at").fetch_all(&mut reader).await.unwrap();
     let first = &rows[0];
     assert_eq!((first.status.as_str(), first.payment_status.as_str()), ("confirmed", "partially_refunded"));
+    assert_eq!(first.display_status, "partially_refunded");
     assert_eq!((first.total, first.units, first.captured, first.refunded), (1500, 3, 1500, 500));
     assert_eq!((first.revision, first.payment_revision), (1, Some(3)));
     assert_eq!(first.customer_id, Some(Uuid::from_u128(1)));
