@@ -87,6 +87,9 @@ pub(crate) enum Command {
     CheckConfig {
         #[command(flatten)]
         flags: Flags,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -122,6 +125,9 @@ pub(crate) enum ProjectionsCommand {
         accept_differences: bool,
         #[command(flatten)]
         flags: Flags,
+        /// Print each read model's outcome as JSON, one a line
+        #[arg(long)]
+        json: bool,
     },
     /// Go back to the version of a read model that the last rebuild replaced
     ///

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use counterfoil::config::{Flags, Settings};
-use platform::telemetry::{self, LogFormat};
+use platform::telemetry;
 
 use crate::cli::{Cli, Command, ImportSource};
 
@@ -35,7 +35,7 @@ async fn carry_out(command: Command) -> Result<ExitCode> {
         }
         Command::Projections { command } => commands::projections(command).await?,
         Command::Status { url, json } => commands::status(&url, json).await?,
-        Command::CheckConfig { flags } => commands::check_config(&Settings::resolve(&flags)?),
+        Command::CheckConfig { flags, json } => commands::check_config(&Settings::resolve(&flags)?, json),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -43,6 +43,6 @@ async fn carry_out(command: Command) -> Result<ExitCode> {
 /// The settings in force, with the log begun: a server tells what it does, a command only what is wrong.
 pub(crate) fn settings(flags: &Flags, log: &str) -> Result<Settings> {
     let settings = Settings::resolve(flags)?;
-    telemetry::init(LogFormat::Auto, settings.log.as_deref().unwrap_or(log))?;
+    telemetry::init(settings.log.as_deref().unwrap_or(log))?;
     Ok(settings)
 }

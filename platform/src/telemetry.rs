@@ -1,30 +1,16 @@
 //! What the process says about itself: text for a person at a terminal, one JSON object a line for
 //! everyone else, on standard error. No personal data, token or secret is ever logged; what belongs to
-//! one request or checkout shares one correlation id.
+//! one request shares its id, and what belongs to one checkout the correlation id, which is the order's.
 
 mod request;
 mod traceparent;
 
 use std::io::{self, IsTerminal};
 
-use serde::{Deserialize, Serialize};
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, registry, util::SubscriberInitExt};
 
-pub use request::{CORRELATION_HEADER, RequestContext, trace_requests};
+pub use request::{REQUEST_ID_HEADER, trace_requests};
 pub use traceparent::Traceparent;
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// Text on a terminal, JSON otherwise.
-    #[default]
-    Auto,
-    /// For people.
-    Text,
-    /// For programs: one object a line, with the fields of all enclosing spans.
-    Json,
-}
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -42,19 +28,15 @@ pub enum Error {
     AlreadySet,
 }
 
-/// Begins to log, for the whole process. `filter` is a list such as `info,sagas=debug`.
-pub fn init(format: LogFormat, filter: &str) -> Result<(), Error> {
+/// Begins to log, for the whole process: text on a terminal, JSON otherwise, one object a line with the fields
+/// of all enclosing spans. `filter` is a list such as `info,sagas=debug`.
+pub fn init(filter: &str) -> Result<(), Error> {
     let filter =
         EnvFilter::try_new(filter).map_err(|source| Error::Filter { filter: filter.to_owned(), source })?;
-    let as_text = match format {
-        LogFormat::Text => true,
-        LogFormat::Json => false,
-        LogFormat::Auto => io::stderr().is_terminal(),
-    };
-    let layer = if as_text {
+    let layer = if io::stderr().is_terminal() {
         tracing_subscriber::fmt::layer()
             .with_writer(io::stderr)
-            .with_ansi(io::stderr().is_terminal())
+            .with_ansi(true)
             .with_target(false)
             .compact()
             .boxed()
@@ -71,7 +53,7 @@ mod tests {
 
     #[test]
     fn a_filter_that_is_none_is_refused_with_what_was_given() {
-        let refused = init(LogFormat::Text, "sagas=loudly").unwrap_err();
+        let refused = init("sagas=loudly").unwrap_err();
         assert!(matches!(&refused, Error::Filter { filter, .. } if filter == "sagas=loudly"), "{refused}");
     }
 }

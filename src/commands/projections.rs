@@ -24,9 +24,9 @@ pub(crate) async fn projections(command: ProjectionsCommand) -> Result<()> {
     match command {
         ProjectionsCommand::List { flags, json } => list(&settings(&flags, "warn")?, json).await,
         ProjectionsCommand::Status { flags, json } => show(&settings(&flags, "warn")?, json).await,
-        ProjectionsCommand::Rebuild { name, workers, accept_differences, flags } => {
+        ProjectionsCommand::Rebuild { name, workers, accept_differences, flags, json } => {
             let options = RebuildOptions { workers, accept_differences, ..RebuildOptions::default() };
-            rebuild::rebuild(&settings(&flags, "warn")?, &name, &options).await
+            rebuild::rebuild(&settings(&flags, "warn")?, &name, &options, json).await
         }
         ProjectionsCommand::RollBack { name, flags, json } => {
             roll_back::roll_back(&settings(&flags, "warn")?, &name, json).await

@@ -183,9 +183,9 @@ async fn what_is_not_a_request_at_all_is_refused_as_what_it_is() {
 }
 
 #[tokio::test]
-async fn what_no_route_takes_is_answered_with_the_callers_correlation_id_like_everything_else() {
+async fn what_no_route_takes_is_answered_with_the_callers_request_id_like_everything_else() {
     let (server, client, before) = shop().await;
-    let header = "counterfoil-correlation-id";
+    let header = "counterfoil-request-id";
     let id = uuid::Uuid::new_v4().to_string();
 
     for (method, path, status, problem) in [

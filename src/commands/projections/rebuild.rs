@@ -7,18 +7,30 @@ use counterfoil::{config::Settings, database::Database, table::table};
 use event_store::{EventStore, Position};
 use indicatif::{ProgressBar, ProgressStyle};
 use platform::shutdown::Shutdown;
-use projections::{Error, Progress, Projector, RebuildOptions, Stage};
+use projections::{Error, Progress, Projector, RebuildOptions, Rebuilt, Stage};
+use serde_json::{Value, json};
 
 use super::{chosen, with_log};
 
 /// Builds one read model anew, or all of them one after the other. Ctrl-C keeps what was done.
-pub(super) async fn rebuild(settings: &Settings, name: &str, options: &RebuildOptions) -> Result<()> {
+pub(super) async fn rebuild(
+    settings: &Settings,
+    name: &str,
+    options: &RebuildOptions,
+    json: bool,
+) -> Result<()> {
     let chosen = chosen(name)?;
     let shutdown = Shutdown::new();
     shutdown.on_signals()?;
     with_log(settings, async |database, store| {
         for projection in chosen {
-            rebuild_one(projection, store, database, options, &shutdown).await?;
+            let name = projection.definition().name;
+            let rebuilt = rebuild_one(projection, store, database, options, &shutdown).await?;
+            if json {
+                println!("{}", in_json(name, &rebuilt));
+            } else {
+                println!("{}", in_words(name, &rebuilt));
+            }
         }
         Ok(())
     })
@@ -31,7 +43,7 @@ async fn rebuild_one(
     database: &Database,
     options: &RebuildOptions,
     shutdown: &Shutdown,
-) -> Result<()> {
+) -> Result<Rebuilt> {
     let name = projection.definition().name;
     let bar = progress_bar(name);
     let report = {
@@ -44,21 +56,14 @@ async fn rebuild_one(
             .await;
     bar.finish_and_clear();
     match rebuilt {
-        Ok(rebuilt) => {
-            let compared = rebuilt.compared_at.map_or_else(
-                || "not comparable with the one before, whose definition was another".to_owned(),
-                |position| format!("{} rows compared at position {position}", rebuilt.rows),
-            );
-            println!("{name}: version {} is live; {compared}", rebuilt.version);
-            Ok(())
-        }
+        Ok(rebuilt) => Ok(rebuilt),
         Err(Error::Differs { projection, version, position, differences }) => {
             let mut rows = table(["table", "key", "live", "rebuilt"]);
             for row in differences {
                 let side = |row: Option<String>| row.unwrap_or_else(|| "(no row)".to_owned());
                 rows.add_row([row.table.to_owned(), row.key, side(row.live), side(row.rebuilt)]);
             }
-            println!("{rows}");
+            eprintln!("{rows}");
             bail!(
                 "{projection} stays as it is: version {version} differs from it at position {position}. After \
                  looking at the rows above, --accept-differences switches all the same"
@@ -66,6 +71,19 @@ async fn rebuild_one(
         }
         Err(error) => Err(error).with_context(|| format!("rebuilding {name}")),
     }
+}
+
+fn in_words(name: &str, rebuilt: &Rebuilt) -> String {
+    let compared = rebuilt.compared_at.map_or_else(
+        || "not comparable with the one before, whose definition was another".to_owned(),
+        |position| format!("{} rows compared at position {position}", rebuilt.rows),
+    );
+    format!("{name}: version {} is live; {compared}", rebuilt.version)
+}
+
+fn in_json(name: &str, rebuilt: &Rebuilt) -> Value {
+    let compared_at = rebuilt.compared_at.map(|position| position.to_string());
+    json!({ "projection": name, "version": rebuilt.version, "rows": rebuilt.rows, "compared_at": compared_at })
 }
 
 fn progress_bar(name: &'static str) -> ProgressBar {

@@ -7,7 +7,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use events::{Actor, ids::OrderId};
-use platform::problem::Problem;
+use platform::{problem::Problem, telemetry::Traceparent};
 use utoipa::IntoParams;
 use uuid::{Uuid, uuid};
 
@@ -107,8 +107,9 @@ fn idempotency_key(headers: &HeaderMap) -> Result<String, Problem> {
 }
 
 /// The revision that `If-Match` insists on. The tag of an order that was read goes on, after a hyphen,
-/// with the revision of its payment: a command on the order does not insist on that. A tag that no answer of ours can have given (RFC 9110,
-/// 13.1.1: a weak one never matches) fails the condition; several at once are not understood.
+/// with the revision of its payment: a command on the order does not insist on that. A tag that no answer
+/// of ours can have given (RFC 9110, 13.1.1: a weak one never matches) fails the condition; several at
+/// once are not understood.
 fn expected_revision(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let mut values = headers.get_all(header::IF_MATCH).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -121,17 +122,8 @@ fn expected_revision(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     revision.map(Some).ok_or_else(|| Problem::new(&REVISION_DIFFERS))
 }
 
-/// The trace context, where it is one (W3C Trace Context, version 00); otherwise as if there were none.
+/// The trace context, where it is one (W3C Trace Context); otherwise as if there were none.
 fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get("traceparent")?.to_str().ok()?;
-    let hex = |part: &str, len| {
-        part.len() == len && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let mut parts = text.split('-');
-    let known = parts.next() == Some("00")
-        && parts.next().is_some_and(|trace| hex(trace, 32))
-        && parts.next().is_some_and(|span| hex(span, 16))
-        && parts.next().is_some_and(|flags| hex(flags, 2))
-        && parts.next().is_none();
-    known.then(|| text.to_owned())
+    let trace: Traceparent = headers.get("traceparent")?.to_str().ok()?.parse().ok()?;
+    Some(trace.to_string())
 }
