@@ -5,7 +5,8 @@
 help:
 	@echo "make demo    get what is missing, build, open a shop, sell, and check the books"
 	@echo "make serve   the same over HTTP, on http://127.0.0.1:8080"
-	@echo "make test    every test: unit, contract, simulation, processes killed, faults injected"
+	@echo "make test    every test: unit, contract, simulation, processes killed, faults injected;"
+	@echo "             on real orders, too, where COUNTERFOIL_RETAIL_DATA names their folder"
 	@echo "make test-eventstoredb    the contract of the event store, against the server that EVENTSTOREDB_URL names"
 	@echo "make check   format, lints, and the dependencies that must not exist"
 	@echo "make setup   get what is missing: PostgreSQL 15 or later"
@@ -16,8 +17,12 @@ demo: setup
 serve: setup
 	cargo run --quiet -- serve $(ARGS)
 
+# With COUNTERFOIL_RETAIL_DATA, also the tests on real orders, which are ignored without it.
 test: setup
 	cargo test --workspace --features fault-injection
+ifdef COUNTERFOIL_RETAIL_DATA
+	cargo test --workspace --features fault-injection real_history -- --ignored
+endif
 
 # Without cargo, give the tests as they were built (`cargo test -p event-store --features eventstoredb
 # --test store --no-run` names the file): make test-eventstoredb STORE_TESTS=./store-0123456789abcdef
