@@ -107,8 +107,8 @@ impl Running {
                 PostgresStore::connect(projector.clone()).await.context("cannot read the event store")?,
             );
             health = health.check(Role::Projections.as_str(), "event store", head_of(&events));
-            let runners =
-                projections::run_all(all, events, projector, RunnerOptions::default(), shutdown.token());
+            let options = RunnerOptions { holder: holder(settings), ..RunnerOptions::default() };
+            let runners = projections::run_all(all, events, projector, options, shutdown.token());
             shutdown.spawn("projections", runners);
         }
         if settings.runs(Role::Read) {

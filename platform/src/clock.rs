@@ -16,19 +16,14 @@ pub struct Clock(Source);
 
 #[derive(Clone)]
 enum Source {
-    System { offset_ms: i64 },
+    System,
     Manual(Arc<AtomicI64>),
 }
 
 impl Clock {
     /// The machine's clock.
     pub fn system() -> Self {
-        Self::system_with_offset(TimeDelta::zero())
-    }
-
-    /// The machine's clock, wrong by `offset`.
-    pub fn system_with_offset(offset: TimeDelta) -> Self {
-        Self(Source::System { offset_ms: offset.num_milliseconds() })
+        Self(Source::System)
     }
 
     /// A clock that stands still until it is moved with [`Clock::advance`].
@@ -40,7 +35,7 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is where the time comes from")]
     pub fn now(&self) -> DateTime<Utc> {
         let ms = match &self.0 {
-            Source::System { offset_ms } => Utc::now().timestamp_millis().saturating_add(*offset_ms),
+            Source::System => Utc::now().timestamp_millis(),
             Source::Manual(ms) => ms.load(Ordering::SeqCst),
         };
         DateTime::from_timestamp_millis(ms).unwrap_or(DateTime::<Utc>::MAX_UTC)

@@ -164,11 +164,6 @@ impl Problem {
         self
     }
 
-    /// Its kind.
-    pub fn kind(&self) -> &'static ProblemType {
-        self.kind
-    }
-
     /// Its HTTP status.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)

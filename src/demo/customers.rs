@@ -113,7 +113,14 @@ pub(super) fn plan(run: Uuid, checkouts: u64, seed: u64) -> Vec<Plan> {
             let kind = shares[turn];
             let lines = match kind {
                 Kind::FlashSale => vec![(FLASH.0, 1)],
-                _ => {
+                Kind::Approved
+                | Kind::ApprovedByWebhook
+                | Kind::TimedOutThenApproved
+                | Kind::TimedOutThenDeclined
+                | Kind::Declined
+                | Kind::Cancelled
+                | Kind::PartlyRefunded
+                | Kind::Dispatched => {
                     let first = dice.below(CATALOG.len() as u64);
                     (0..=dice.below(3))
                         .map(|step| {

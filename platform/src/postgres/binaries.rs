@@ -51,7 +51,7 @@ impl Binaries {
             }
             (Some(_) | None, _) => Err(Error::NoServerFound {
                 minimum: MINIMUM,
-                searched: "PATH, pg_config --bindir, /usr/lib/postgresql, /usr/pgsql-*, Homebrew".to_owned(),
+                searched: "PATH, pg_config --bindir, /usr/lib/postgresql*, /usr/libexec/postgresql*, /usr/pgsql-*, Homebrew".to_owned(),
             }),
         }
     }
@@ -65,7 +65,8 @@ fn places() -> Vec<PathBuf> {
         places.push(PathBuf::from(String::from_utf8_lossy(&answer.stdout).trim()));
     }
     places.extend(versioned("/usr/lib/postgresql", "", "bin")); // Debian, Ubuntu
-    places.extend(versioned("/usr/lib", "postgresql", "bin")); // Alpine, SUSE
+    places.extend(versioned("/usr/lib", "postgresql", "bin")); // SUSE
+    places.extend(versioned("/usr/libexec", "postgresql", "")); // Alpine
     places.extend(versioned("/usr", "pgsql-", "bin")); // Red Hat's packages by PostgreSQL's own project
     for opt in ["/opt/homebrew/opt", "/usr/local/opt", "/home/linuxbrew/.linuxbrew/opt"] {
         places.extend(versioned(opt, "postgresql@", "bin"));

@@ -204,7 +204,7 @@ fn capturing(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
         }
         Fact::OrderRejected { reason } => fail(state, checkout, reason.clone()),
         Fact::OrderCancelled => cancel(state, checkout),
-        // The goods left before the money was ours. It is looked for again once it is.
+        // The goods left before we heard that the money is ours. It is looked for again once we have.
         Fact::DispatchRecorded
         | Fact::DeadlinePassed
         | Fact::OrderPlaced(_)

@@ -57,7 +57,7 @@ impl RequestBody for AdjustStock {
 }
 
 /// Take units in
-#[utoipa::path(post, path = "/stock/{sku}/receipts", tag = "inventory", params(("sku" = String, Path), CommandParams),
+#[utoipa::path(post, path = "/stock/{sku}/receipts", tag = "stock", params(("sku" = String, Path), CommandParams),
     request_body = ReceiveStock,
     responses((status = 200, body = Done), Refusals))]
 #[tracing::instrument(skip_all, fields(correlation_id = %headers.command_id()))]
@@ -74,7 +74,7 @@ pub(super) async fn receive(
 }
 
 /// Correct what is there
-#[utoipa::path(post, path = "/stock/{sku}/adjustments", tag = "inventory",
+#[utoipa::path(post, path = "/stock/{sku}/adjustments", tag = "stock",
     params(("sku" = String, Path), CommandParams), request_body = AdjustStock,
     responses((status = 200, body = Done), Refusals))]
 #[tracing::instrument(skip_all, fields(correlation_id = %headers.command_id()))]

@@ -71,7 +71,7 @@ impl RequestBody for DispatchOrder {
 /// Call an order off
 ///
 /// Possible until it is dispatched. Money and stock are given back afterwards; the order shows when.
-#[utoipa::path(post, path = "/orders/{id}/cancellation", tag = "order", params(("id" = Uuid, Path), CommandParams),
+#[utoipa::path(post, path = "/orders/{id}/cancellation", tag = "orders", params(("id" = Uuid, Path), CommandParams),
     request_body = CancelOrder,
     responses((status = 200, body = Done), Refusals))]
 #[tracing::instrument(skip_all, fields(correlation_id = %id))]
@@ -91,7 +91,7 @@ pub(super) async fn cancel(
 ///
 /// Possible once its money is taken; until then the answer says what is missing, and asking again later
 /// is safe.
-#[utoipa::path(post, path = "/orders/{id}/dispatch", tag = "order", params(("id" = Uuid, Path), CommandParams),
+#[utoipa::path(post, path = "/orders/{id}/dispatch", tag = "orders", params(("id" = Uuid, Path), CommandParams),
     request_body = DispatchOrder,
     responses((status = 200, body = Done), Refusals))]
 #[tracing::instrument(skip_all, fields(correlation_id = %id))]

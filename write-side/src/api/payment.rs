@@ -71,7 +71,7 @@ pub(super) struct RefundAccepted {
 }
 
 /// Take held money
-#[utoipa::path(post, path = "/payments/{id}/captures", tag = "payment", params(("id" = Uuid, Path), CommandParams),
+#[utoipa::path(post, path = "/payments/{id}/captures", tag = "payments", params(("id" = Uuid, Path), CommandParams),
     request_body = CapturePayment,
     responses((status = 202, body = CaptureAccepted), Refusals))]
 #[tracing::instrument(skip_all, fields(correlation_id = %id))]
@@ -90,7 +90,7 @@ pub(super) async fn capture(
 }
 
 /// Give taken money back
-#[utoipa::path(post, path = "/payments/{id}/refunds", tag = "payment", params(("id" = Uuid, Path), CommandParams),
+#[utoipa::path(post, path = "/payments/{id}/refunds", tag = "payments", params(("id" = Uuid, Path), CommandParams),
     request_body = RefundPayment,
     responses((status = 202, body = RefundAccepted), Refusals))]
 #[tracing::instrument(skip_all, fields(correlation_id = %id))]

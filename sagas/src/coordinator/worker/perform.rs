@@ -299,7 +299,7 @@ impl Performing<'_> {
         match self.order(&Step::Reject, command).await {
             Ok(_) => Ok(Fact::OrderRejected { reason: reason.clone() }),
             Err(error) => match refusal(doing, error)? {
-                // The goods left although the money could not be taken.
+                // No order is dispatched before its money is taken; if one was, only a person can help.
                 order::Refusal::AlreadyDispatched => Ok(Fact::Stuck { step: "reject" }),
                 other => ended_otherwise(doing, other),
             },

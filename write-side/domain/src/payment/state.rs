@@ -152,11 +152,6 @@ impl Account {
         matches!(self.authorization, Authorization::Declined)
     }
 
-    /// What was held has been given up.
-    pub const fn is_voided(&self) -> bool {
-        matches!(self.authorization, Authorization::Voided { .. })
-    }
-
     /// No money of the customer is held or kept, and no call is open that could change it.
     pub fn is_undone(&self) -> bool {
         let held = match self.authorization {
