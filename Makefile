@@ -17,11 +17,14 @@ demo: setup
 serve: setup
 	cargo run --quiet -- serve $(ARGS)
 
+# Tests cause faults, and hold every adapter of the event store to the contract.
+FEATURES = fault-injection,event-store/eventstoredb
+
 # With COUNTERFOIL_RETAIL_DATA, also the tests on real orders, which are ignored without it.
 test: setup
-	cargo test --workspace --features fault-injection
+	cargo test --workspace --features $(FEATURES)
 ifdef COUNTERFOIL_RETAIL_DATA
-	cargo test --workspace --features fault-injection real_history -- --ignored
+	cargo test --workspace --features $(FEATURES) real_history -- --ignored
 endif
 
 # Without cargo, give the tests as they were built (`cargo test -p event-store --features eventstoredb
