@@ -169,7 +169,7 @@ A563186,B,Adjust bad debt,1,2011-08-12 14:51:00,-11062.06,,United Kingdom
     #[test]
     #[ignore = "needs COUNTERFOIL_RETAIL_DATA, the folder with the real history"]
     fn the_real_history_comes_to_the_expected_figures() {
-        let folder = std::env::var("COUNTERFOIL_RETAIL_DATA").expect("it names the folder");
+        let folder = std::env::var("COUNTERFOIL_RETAIL_DATA").unwrap();
         let folder = Path::new(&folder);
         let history = read(&folder.join("2010-12_2011-08.csv.gz")).unwrap();
         let text = std::fs::read_to_string(folder.join("expected.json")).unwrap();
