@@ -24,14 +24,14 @@ mod protocol {
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures::StreamExt;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
-use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 pub use log::{Log, Record};
@@ -63,16 +63,17 @@ pub struct StandIn {
     address: SocketAddr,
     setup: Setup,
     log: Arc<Mutex<Log>>,
-    running: Option<(CancellationToken, JoinHandle<()>)>,
+    /// All that the server does, so that it can end like a process: at once, with every connection.
+    running: Option<Runtime>,
 }
 
 impl StandIn {
     /// Starts on a free port of 127.0.0.1, with an empty log.
-    pub async fn start(setup: Setup) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    pub fn start(setup: Setup) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let address = listener.local_addr()?;
         let mut server = Self { address, setup, log: Arc::default(), running: None };
-        server.serve(listener);
+        server.serve(listener)?;
         Ok(server)
     }
 
@@ -88,19 +89,16 @@ impl StandIn {
 
     /// Ends every connection and stops listening.
     pub async fn stop(&mut self) {
-        if let Some((stop, task)) = self.running.take() {
-            stop.cancel();
-            task.abort();
-            let _ = task.await;
+        if let Some(running) = self.running.take() {
+            let ended = tokio::task::spawn_blocking(|| running.shutdown_timeout(Duration::from_secs(10)));
+            let _ = ended.await;
         }
     }
 
     /// Goes on where it stopped, at the same address.
     pub async fn resume(&mut self) -> io::Result<()> {
         self.stop().await;
-        let listener = TcpListener::bind(self.address).await?;
-        self.serve(listener);
-        Ok(())
+        self.serve(TcpListener::bind(self.address)?)
     }
 
     /// The log itself, to look into or to tamper with.
@@ -108,30 +106,34 @@ impl StandIn {
         lock(&self.log)
     }
 
-    fn serve(&mut self, listener: TcpListener) {
+    fn serve(&mut self, listener: TcpListener) -> io::Result<()> {
         let service = Service::new(Arc::clone(&self.log), self.setup.clone());
-        let stop = CancellationToken::new();
         let server = Server::builder()
             .add_service(StreamsServer::new(service.clone()).max_decoding_message_size(32 * 1024 * 1024))
             .add_service(ServerFeaturesServer::new(service));
-        let stopped = stop.clone().cancelled_owned();
-        let task = tokio::spawn(async move {
-            // Small frames must not wait for each other; the real server does not let them either.
-            let connections = TcpListenerStream::new(listener).inspect(|connection| {
-                if let Ok(connection) = connection {
-                    let _ = connection.set_nodelay(true);
-                }
-            });
-            let _ = server.serve_with_incoming_shutdown(connections, stopped).await;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        listener.set_nonblocking(true)?;
+        let listener = {
+            let _entered = runtime.enter();
+            tokio::net::TcpListener::from_std(listener)?
+        };
+        // Small frames must not wait for each other; the real server does not let them either.
+        let connections = TcpListenerStream::new(listener).inspect(|connection| {
+            if let Ok(connection) = connection {
+                let _ = connection.set_nodelay(true);
+            }
         });
-        self.running = Some((stop, task));
+        runtime.spawn(server.serve_with_incoming(connections));
+        self.running = Some(runtime);
+        Ok(())
     }
 }
 
 impl Drop for StandIn {
     fn drop(&mut self) {
-        if let Some((stop, _)) = self.running.take() {
-            stop.cancel();
+        // A runtime that is dropped waits for its threads, and async code may not wait.
+        if let Some(running) = self.running.take() {
+            running.shutdown_background();
         }
     }
 }

@@ -31,9 +31,9 @@ pub(crate) async fn eventstoredb() -> Arc<dyn EventStore> {
             format!("{url}{joined}namespace=t{}", uuid::Uuid::new_v4().simple())
         }
         Err(_) => {
-            let server = StandIn::start(Setup::default()).await.unwrap();
+            let server = StandIn::start(Setup::default()).unwrap();
             let url = server.url();
-            // It lives as long as the runtime of the test.
+            // It lives as long as the tests.
             std::mem::forget(server);
             url
         }

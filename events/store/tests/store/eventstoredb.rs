@@ -12,7 +12,7 @@ use eventstoredb_stand_in::{Setup, StandIn, url_of};
 use platform::proxy::Proxy;
 
 async fn server() -> StandIn {
-    StandIn::start(Setup::default()).await.unwrap()
+    StandIn::start(Setup::default()).unwrap()
 }
 
 async fn open(server: &StandIn) -> Arc<EventStoreDbStore> {

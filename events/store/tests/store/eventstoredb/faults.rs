@@ -82,7 +82,8 @@ async fn a_server_that_ends_and_comes_back_is_found_by_those_who_wait() {
         let store = Arc::clone(&store);
         tokio::spawn(async move { store.append(&stream("a"), ExpectedRevision::Exact(1), some(3)).await })
     };
-    assert!(matches!(in_time(store.head()).await, Err(StoreError::Unavailable { .. })));
+    let asked = in_time(store.head()).await;
+    assert!(matches!(asked, Err(StoreError::Unavailable { .. })), "{asked:?}");
     server.resume().await.unwrap();
     let appended = in_time(appending).await.unwrap().unwrap();
     assert_eq!((appended.revision, appended.replayed), (4, false));

@@ -10,7 +10,7 @@ use crate::history::{in_time, some, stream};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_user_of_the_url_is_who_reads_and_writes() {
     let credentials = Some(("shop".to_owned(), "s3cret".to_owned()));
-    let server = StandIn::start(Setup { credentials, ..Setup::default() }).await.unwrap();
+    let server = StandIn::start(Setup { credentials, ..Setup::default() }).unwrap();
     let url = server.url().replace("esdb://", "esdb://shop:s3cret@");
     let store = open(&url).await.unwrap();
     store.append(&stream("a"), ExpectedRevision::NoStream, some(1)).await.unwrap();

@@ -11,7 +11,7 @@ use crate::history::{all_of, ids, in_time, revisions, some, stream, whole_log, w
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_events_of_the_server_are_passed_over_and_checkpoints_move_past_them() {
-    let server = StandIn::start(Setup { chatty: true, ..Setup::default() }).await.unwrap();
+    let server = StandIn::start(Setup { chatty: true, ..Setup::default() }).unwrap();
     let store = open(&server).await;
     let mut written = Vec::new();
     for _ in 0..5 {
@@ -92,7 +92,7 @@ async fn ids_that_the_server_would_write_twice_are_refused_before_it_can() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_over_the_limit_of_the_server_is_too_large_and_says_which_setting_it_is() {
-    let server = StandIn::start(Setup { append_bytes_max: 5_000, ..Setup::default() }).await.unwrap();
+    let server = StandIn::start(Setup { append_bytes_max: 5_000, ..Setup::default() }).unwrap();
     let store = open(&server).await;
     let large = vec![with_payload(vec![b' '; 6_000])];
     match store.append(&stream("a"), ExpectedRevision::NoStream, large).await {
