@@ -37,8 +37,11 @@ impl Passwords {
                 .map_err(|source| Error::PasswordsDamaged { path: kept_in.clone(), source })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let generated = generate().map_err(during("draw random passwords for", &kept_in))?;
-                keep(&kept_in, data_dir, &generated).map_err(during("write", &kept_in))?;
-                generated
+                if keep(&kept_in, data_dir, &generated).map_err(during("write", &kept_in))? {
+                    generated
+                } else {
+                    return Self::load_or_generate(data_dir);
+                }
             }
             Err(source) => return Err(during("read", &kept_in)(source)),
         };
@@ -67,14 +70,19 @@ fn generate() -> io::Result<ByRole> {
     })
 }
 
-/// Written beside and renamed, so that a crash leaves either no file or a whole one; `tempfile` makes
-/// files with mode 0600.
-fn keep(path: &Path, data_dir: &Path, passwords: &ByRole) -> io::Result<()> {
+/// Written beside and linked, so that a crash leaves either no file or a whole one; `tempfile` makes
+/// files with mode 0600. `false` when another process was first: there is one set of passwords.
+fn keep(path: &Path, data_dir: &Path, passwords: &ByRole) -> io::Result<bool> {
     let mut file = tempfile::NamedTempFile::new_in(data_dir)?;
     file.write_all(&serde_json::to_vec_pretty(passwords)?)?;
     file.as_file().sync_all()?;
-    file.persist(path)?;
-    fs::File::open(data_dir)?.sync_all()
+    match file.persist_noclobber(path) {
+        Ok(_) => {}
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        Err(error) => return Err(error.error),
+    }
+    fs::File::open(data_dir)?.sync_all()?;
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -93,6 +101,19 @@ mod tests {
         assert_ne!(first.by_role.owner, first.by_role.reader);
         let mode = fs::metadata(dir.path().join("passwords.json")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn processes_that_start_at_once_have_the_same_passwords() {
+        for _ in 0..20 {
+            let dir = tempfile::tempdir().unwrap();
+            let load = || Passwords::load_or_generate(dir.path()).unwrap().by_role.owner;
+            let loaded = std::thread::scope(|scope| {
+                let starting: Vec<_> = (0..4).map(|_| scope.spawn(load)).collect();
+                starting.into_iter().map(|started| started.join().unwrap()).collect::<Vec<_>>()
+            });
+            assert!(loaded.iter().all(|owner| *owner == load()), "{loaded:?}");
+        }
     }
 
     #[test]
