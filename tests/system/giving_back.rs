@@ -216,7 +216,7 @@ async fn at_once(client: &Client, path: &str, times: usize, body: &Value) -> usi
             accepted += 1;
             continue;
         }
-        let answer = answer.expect(422);
+        let answer = answer.expect(409);
         assert_eq!(answer.problem(), over);
         let number = |name: &str| answer.body[name]["amount"].as_i64().unwrap();
         assert_eq!(number("requested"), pence, "{:#}", answer.body);
@@ -282,7 +282,7 @@ async fn captures_in_parts_that_race_the_checkouts_own_capture_leave_it_the_rest
             match (answer.status.as_u16(), answer.problem_if_any()) {
                 (202, None) => accepted += 1,
                 (404, Some("not-found")) | (409, Some("payment-not-authorized")) => {}
-                (422, Some("capture-exceeds-authorization")) => return accepted,
+                (409, Some("capture-exceeds-authorization")) => return accepted,
                 other => panic!("{other:?} {:#}", answer.body),
             }
         }

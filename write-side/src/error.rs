@@ -29,9 +29,9 @@ pub enum HandleError<R: std::error::Error + 'static> {
         /// How many times the command was decided.
         attempts: u32,
     },
-    /// The store has no room for what was decided, whenever it is asked.
+    /// The store cannot keep what was decided, whenever it is asked.
     #[error(transparent)]
-    TooLarge(TooLarge),
+    Unkeepable(Unkeepable),
     /// The history of the stream cannot be understood, so that nothing can be decided on it.
     #[error(transparent)]
     Corrupt(HistoryError),
@@ -63,7 +63,7 @@ impl<R: std::error::Error> From<LoadError> for HandleError<R> {
 /// What was decided is over a limit of the store, or of a form that it cannot keep.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("what was decided cannot be kept in stream {stream}: {reason}")]
-pub struct TooLarge {
+pub struct Unkeepable {
     /// The stream.
     pub stream: StreamName,
     /// Which limit, and by how much.

@@ -10,5 +10,5 @@ mod handler;
 
 pub use commands::Commands;
 pub use context::{CommandContext, Handled, Recalled};
-pub use error::{HandleError, HistoryError, LoadError, TooLarge};
+pub use error::{HandleError, HistoryError, LoadError, Unkeepable};
 pub use handler::CommandHandler;

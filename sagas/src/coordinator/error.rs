@@ -112,7 +112,7 @@ pub(super) fn refusal<R: std::error::Error>(doing: &'static str, error: HandleEr
         HandleError::Store(error) => Err(Error::Store(error)),
         HandleError::Contended { .. } => Err(Error::Contended { doing }),
         HandleError::Corrupt(error) => Err(Error::History(error)),
-        HandleError::TooLarge(error) => Err(Error::Refused { doing, reason: error.to_string() }),
+        HandleError::Unkeepable(error) => Err(Error::Refused { doing, reason: error.to_string() }),
         error @ (HandleError::RequestDiffers | HandleError::RevisionMismatch { .. }) => {
             Err(Error::Refused { doing, reason: error.to_string() })
         }

@@ -302,7 +302,7 @@ async fn send<D: Decider>(
             Err(
                 error @ (HandleError::RequestDiffers
                 | HandleError::RevisionMismatch { .. }
-                | HandleError::TooLarge(_)
+                | HandleError::Unkeepable(_)
                 | HandleError::Corrupt(_)),
             ) => panic!("{stream}: {error}"),
         }

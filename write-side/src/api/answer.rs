@@ -10,14 +10,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use event_store::{Position, StoreError};
-use platform::problem::{BODY_TOO_LARGE, INTERNAL, MEDIA_TYPE, Problem, UNAVAILABLE};
+use platform::problem::{INTERNAL, MEDIA_TYPE, Problem, UNAVAILABLE};
 use serde::Serialize;
 use utoipa::{
     IntoResponses, ToSchema,
     openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder},
 };
 
-use super::problems::{CONTENDED, IDEMPOTENCY_KEY_REUSED, REVISION_DIFFERS};
+use super::problems::{CANNOT_BE_KEPT, CONTENDED, IDEMPOTENCY_KEY_REUSED, REVISION_DIFFERS};
 use crate::{HandleError, Handled, LoadError};
 
 const POSITION: HeaderName = HeaderName::from_static("counterfoil-position");
@@ -109,9 +109,9 @@ pub(super) fn problem<R: Explain>(error: HandleError<R>) -> Problem {
             tracing::warn!(attempts, "a command gave way to others at every attempt");
             Problem::new(&CONTENDED).with("attempts", attempts).retry_after(OUTAGE_RETRY_AFTER)
         }
-        HandleError::TooLarge(error) => {
+        HandleError::Unkeepable(error) => {
             tracing::warn!(%error, "a command leads to more than the store takes");
-            Problem::new(&BODY_TOO_LARGE)
+            Problem::new(&CANNOT_BE_KEPT)
         }
         HandleError::Corrupt(error) => unreadable(LoadError::History(error)),
         HandleError::Store(error) => unreadable(LoadError::Store(error)),

@@ -26,6 +26,10 @@ platform::problem_types! {
     /// Others changed the same thing at each of many attempts. Trying again with the same key is safe.
     CONTENDED = 409 "contended" "Too many want to change this at once";
 
+    /// The request leads to more than one entry of the history can hold, or to text that it cannot hold.
+    /// Nothing was changed, and repeating it is no use: ask for less at a time.
+    CANNOT_BE_KEPT = 422 "cannot-be-kept" "What this leads to cannot be kept";
+
     /// The product is listed already, with another title or other prices.
     LISTED_OTHERWISE = 409 "listed-otherwise" "The product is listed otherwise already";
 
@@ -93,10 +97,10 @@ platform::problem_types! {
 
     /// `captured` of the `authorized` amount is captured or being captured; `requested` is more than the
     /// rest.
-    CAPTURE_EXCEEDS_AUTHORIZATION = 422 "capture-exceeds-authorization" "More than is authorized cannot be captured";
+    CAPTURE_EXCEEDS_AUTHORIZATION = 409 "capture-exceeds-authorization" "More than is authorized cannot be captured";
 
     /// `refunded` of the `captured` amount is refunded or being refunded; `requested` is more than the rest.
-    REFUND_EXCEEDS_CAPTURED = 422 "refund-exceeds-captured" "More than is captured cannot be refunded";
+    REFUND_EXCEEDS_CAPTURED = 409 "refund-exceeds-captured" "More than is captured cannot be refunded";
 
     /// The payment has this with another amount, or is past it.
     PAYMENT_CONFLICT = 409 "payment-conflict" "The payment does not allow this";

@@ -17,7 +17,7 @@ use super::{
     plan::{Placement, Plan, Verdict},
     recall,
 };
-use crate::{CommandContext, HandleError, Handled, HistoryError, LoadError, TooLarge};
+use crate::{CommandContext, HandleError, Handled, HistoryError, LoadError, Unkeepable};
 
 /// How many times a batch is decided while others keep writing to the stream.
 const CONFLICTS_MAX: u32 = 16;
@@ -155,7 +155,7 @@ impl<'a, D: Decider> Settling<'a, D> {
                 Ok(())
             }
             Err(AppendError::TooLarge { stream, reason } | AppendError::Malformed { stream, reason }) => {
-                self.batch.remove(0).answer(Err(HandleError::TooLarge(TooLarge { stream, reason })));
+                self.batch.remove(0).answer(Err(HandleError::Unkeepable(Unkeepable { stream, reason })));
                 Ok(())
             }
             Err(AppendError::Store(error)) => Err(Setback::Store(error)),

@@ -123,7 +123,7 @@ async fn what_is_too_large_together_is_appended_in_parts() {
     }))
     .await;
 
-    assert!(matches!(answers[7], Err(HandleError::TooLarge(_))), "{:?}", answers[7]);
+    assert!(matches!(answers[7], Err(HandleError::Unkeepable(_))), "{:?}", answers[7]);
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 29);
     let answers: Vec<_> = names.into_iter().zip(answers).collect();
     history_is_what_was_answered(&store, &answers).await;

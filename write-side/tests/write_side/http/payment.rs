@@ -66,13 +66,13 @@ async fn money_is_captured_and_refunded_in_parts_and_never_a_penny_over() {
     let too_much = refund(&shop, "refund 2", &gbp(2)).await;
 
     assert_eq!((first.status.as_u16(), first.header("location")), (202, format!("/payments/{ID}").as_str()));
-    assert_eq!((over.status.as_u16(), over.problem()), (422, "capture-exceeds-authorization"));
+    assert_eq!((over.status.as_u16(), over.problem()), (409, "capture-exceeds-authorization"));
     assert_eq!(over.body["authorized"], gbp(1000));
     assert_eq!(over.body["captured"], gbp(600));
     assert_eq!(over.body["requested"], gbp(401));
     assert_eq!(second.status, 202);
     assert_eq!(refunded.status, 202);
-    assert_eq!((too_much.status.as_u16(), too_much.problem()), (422, "refund-exceeds-captured"));
+    assert_eq!((too_much.status.as_u16(), too_much.problem()), (409, "refund-exceeds-captured"));
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn amounts_of_nothing_of_another_currency_and_absurd_ones_are_refused() {
         assert_eq!((refused.status.as_u16(), refused.pointers()), (400, vec!["/amount/amount"]), "{amount}");
     }
     let most = capture(&shop, "3", &gbp(9_007_199_254_740_991)).await;
-    assert_eq!((most.status.as_u16(), most.problem()), (422, "capture-exceeds-authorization"));
+    assert_eq!((most.status.as_u16(), most.problem()), (409, "capture-exceeds-authorization"));
     let unknown = refund(&shop, "4", &money(1, "QQQ")).await;
     assert_eq!((unknown.status.as_u16(), unknown.pointers()), (400, vec!["/amount/currency"]));
     assert_eq!(shop.log().await.len(), before);
