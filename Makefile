@@ -17,8 +17,8 @@ demo: setup
 serve: setup
 	cargo run --quiet -- serve $(ARGS)
 
-# Tests cause faults, and hold every adapter of the event store to the contract.
-FEATURES = fault-injection,event-store/eventstoredb
+# Tests cause faults.
+FEATURES = fault-injection
 
 # With COUNTERFOIL_RETAIL_DATA, also the tests on real orders, which are ignored without it.
 test: setup

@@ -22,6 +22,9 @@ pub struct Flags {
     /// Use this Postgres instead of the embedded one; its user must be allowed to create roles and databases
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
+    /// Keep the log of events there: an esdb:// URL for `EventStoreDB`, a postgres:// URL for a database of its own [default: in the database]
+    #[arg(long, value_name = "URL")]
+    pub event_store_url: Option<String>,
     /// Which roles to run: write, read, sagas, projections [default: all]
     #[arg(long, value_name = "ROLE,…")]
     pub roles: Option<String>,
@@ -49,6 +52,7 @@ impl Flags {
             ("listen", &self.listen),
             ("data_dir", &self.data_dir),
             ("database_url", &self.database_url),
+            ("event_store_url", &self.event_store_url),
             ("roles", &self.roles),
             ("provider_url", &self.provider_url),
             ("sandbox_listen", &self.sandbox_listen),
@@ -112,6 +116,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// A Postgres that was given; `None` for the embedded one.
     pub database_url: Option<String>,
+    /// Where the log is; `None` for the database.
+    pub event_store_url: Option<String>,
     /// The roles of this process.
     pub roles: Vec<Role>,
     /// The payment provider; `None` for a sandbox in this process.
@@ -128,10 +134,11 @@ pub struct Settings {
 }
 
 /// Every setting, as the configuration file names it.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "listen",
     "data_dir",
     "database_url",
+    "event_store_url",
     "roles",
     "provider_url",
     "sandbox_listen",
@@ -151,6 +158,7 @@ impl Settings {
         let listen = sources.required("listen", "127.0.0.1:8080", "an address like 127.0.0.1:8080")?;
         let data_dir = sources.required("data_dir", &default_data_dir(), "a directory")?;
         let database_url = sources.secret("database_url", "(none)");
+        let event_store_url = sources.secret("event_store_url", "(in the database)");
         let roles = sources.required::<RoleList>(
             "roles",
             "write,read,sagas,projections",
@@ -171,6 +179,7 @@ impl Settings {
             listen,
             data_dir,
             database_url,
+            event_store_url,
             roles: roles.0,
             provider_url,
             sandbox_listen,
@@ -184,6 +193,12 @@ impl Settings {
     /// Every setting with where it came from.
     pub fn in_force(&self) -> &[InForce] {
         &self.in_force
+    }
+
+    /// A setting and where its value came from, for the error that its value leads to.
+    pub fn blame(&self, name: &str) -> String {
+        let origin = self.in_force.iter().find(|setting| setting.name == name).map(|found| &found.origin);
+        origin.map_or_else(|| name.to_owned(), |origin| format!("{name} (from {origin})"))
     }
 
     /// Runs these roles for a command of its own: on addresses that nobody else has, unless some were asked
@@ -200,6 +215,11 @@ impl Settings {
             self.sandbox_listen.set_port(0);
         }
         self.roles = roles.to_vec();
+    }
+
+    /// Whether this process runs everything that one which is alone has to.
+    pub fn runs_all(&self) -> bool {
+        Role::ALL.iter().all(|role| self.runs(*role))
     }
 
     /// Whether this process runs a role.

@@ -7,6 +7,7 @@ pub mod demo;
 mod docs;
 pub mod import;
 pub mod invariants;
+pub mod log;
 pub mod run;
 pub mod status;
 pub mod table;

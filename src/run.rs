@@ -6,7 +6,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::{Context, Result, ensure};
 use axum::{Router, middleware};
 use chrono::TimeDelta;
-use event_store::{EventStore, postgres::PostgresStore};
+use event_store::EventStore;
 use platform::{
     clock::Clock,
     health::Health,
@@ -32,7 +32,7 @@ use write_side::{Commands, api};
 use crate::{
     config::{Role, Settings},
     database::Database,
-    docs,
+    docs, log,
     status::{self, Status},
 };
 
@@ -63,11 +63,11 @@ impl Running {
         let database = Database::open(settings).await?;
         let shutdown = Shutdown::new();
 
-        let store: Arc<dyn EventStore> = Arc::new(
-            PostgresStore::connect(database.roles.service.clone())
-                .await
-                .context("cannot open the event store")?,
-        );
+        let store = database.log.open(settings).await?;
+        if !log::check(settings, &*store, &database.roles).await? {
+            let remembering = log::remember_the_first(Arc::clone(&store), database.roles.service.clone());
+            tokio::spawn(shutdown.token().run_until_cancelled_owned(remembering));
+        }
         let commands = Commands::new(Arc::clone(&store));
         let mut routes = Router::new();
         let mut described = Vec::new();
@@ -103,11 +103,9 @@ impl Running {
             projections::install_all(&all, &projector)
                 .await
                 .context("cannot make the tables of the read models")?;
-            let events: Arc<dyn EventStore> = Arc::new(
-                PostgresStore::connect(projector.clone()).await.context("cannot read the event store")?,
-            );
+            let events = database.log.open_to_read(settings).await?;
             health = health.check(Role::Projections.as_str(), "event store", head_of(&events));
-            let options = RunnerOptions { holder: holder(settings), ..RunnerOptions::default() };
+            let options = RunnerOptions { holder: holder(settings, &database), ..RunnerOptions::default() };
             let runners = projections::run_all(all, events, projector, options, shutdown.token());
             shutdown.spawn("projections", runners);
         }
@@ -127,7 +125,7 @@ impl Running {
         let problems = problem::catalogue(&[api::PROBLEM_TYPES, read_side::PROBLEM_TYPES, webhook::TYPES]);
         let router = routes
             .merge(docs::router(described))
-            .merge(status::router(Status::new(Arc::clone(&store), &database.roles)))
+            .merge(status::router(Status::new(Arc::clone(&store), &database)))
             .merge(health.router())
             .merge(problems);
         // The span is around the net, so that what the net answers and logs carries its request, too.
@@ -214,7 +212,7 @@ fn coordinator(
         SandboxGateway::new(provider_url, secrets).context("cannot make a client of the payment provider")?,
     );
     let state = Arc::new(PostgresState::new(&database.roles.service));
-    let mut config = coordinator::Config::for_holder(holder(settings));
+    let mut config = coordinator::Config::for_holder(holder(settings, database));
     config.checkout_patience =
         TimeDelta::from_std(settings.checkout_deadline).context("checkout_deadline_s")?;
     let coordinator = Coordinator::new(
@@ -231,12 +229,13 @@ fn coordinator(
 /// Who holds a lease, for people: two processes never share it. An embedded database belongs to one
 /// process at a time, so that the next one there is its successor and need not wait for the lease of one
 /// that was killed.
-fn holder(settings: &Settings) -> String {
+fn holder(settings: &Settings, database: &Database) -> String {
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let host = host.unwrap_or_else(|| "unknown host".to_owned());
-    match &settings.database_url {
-        Some(_) => format!("{host} pid {}", std::process::id()),
-        None => format!("{host} {}", settings.data_dir.display()),
+    if database.is_ours_alone() {
+        format!("{host} {}", settings.data_dir.display())
+    } else {
+        format!("{host} pid {}", std::process::id())
     }
 }
 

@@ -9,14 +9,13 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Json, Router, routing::get};
 use event_store::{EventStore, Position};
-use platform::{
-    postgres::Databases,
-    problem::{Problem, UNAVAILABLE},
-};
+use platform::problem::{Problem, UNAVAILABLE};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::{sync::Mutex, time::Instant};
 use utoipa::ToSchema;
+
+use crate::database::Database;
 
 pub use figures::{Error, projections};
 pub use print::{ask, show};
@@ -31,8 +30,8 @@ pub struct Report {
     /// The position of the last event.
     #[schema(value_type = u64)]
     pub head: Position,
-    /// How many streams there are, by category.
-    pub streams: Vec<Count>,
+    /// How many streams there are, by category; unknown where the log is not in Postgres.
+    pub streams: Option<Vec<Count>>,
     /// Every read model.
     pub projections: Vec<Projection>,
     /// What the coordinator has in hand.
@@ -119,12 +118,15 @@ struct Sources {
     service: PgPool,
     reader: PgPool,
     projector: PgConnectOptions,
+    /// The log's own tables, where it has some.
+    log: Option<PgPool>,
     last: Mutex<Option<(Instant, Report)>>,
 }
 
 impl Status {
-    /// Reports on what is in `databases`. Connects when first asked.
-    pub fn new(store: Arc<dyn EventStore>, databases: &Databases) -> Self {
+    /// Reports on a log and what is kept in the database. Connects when first asked.
+    pub fn new(store: Arc<dyn EventStore>, database: &Database) -> Self {
+        let databases = &database.roles;
         let pool = |options: &PgConnectOptions| {
             let options = options.clone().options([("statement_timeout", STATEMENT_TIMEOUT)]);
             PgPoolOptions::new().max_connections(1).acquire_timeout(FRESH_FOR * 2).connect_lazy_with(options)
@@ -134,6 +136,7 @@ impl Status {
             service: pool(&databases.service),
             reader: pool(&databases.reader),
             projector: databases.projector.clone(),
+            log: database.log.tables().map(pool),
             last: Mutex::new(None),
         }))
     }

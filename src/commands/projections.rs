@@ -11,10 +11,11 @@ use anyhow::{Context, Result, anyhow, ensure};
 use counterfoil::{
     config::Settings,
     database::Database,
+    log,
     status::{self, Projection, print},
     table::{number, table},
 };
-use event_store::{EventStore, postgres::PostgresStore};
+use event_store::EventStore;
 use projections::{Projector, RebuildOptions};
 
 use crate::{cli::ProjectionsCommand, settings};
@@ -102,8 +103,8 @@ async fn with_log<T>(
     work: impl AsyncFnOnce(&Database, &Arc<dyn EventStore>) -> Result<T>,
 ) -> Result<T> {
     let database = Database::open_or_attach(settings).await?;
-    let store = PostgresStore::connect(database.roles.projector.clone()).await;
-    let store: Arc<dyn EventStore> = Arc::new(store.context("cannot read the event store")?);
+    let store = database.log.open_to_read(settings).await?;
+    log::check(settings, &*store, &database.roles).await?;
     let outcome = work(&database, &store).await;
     store.close().await;
     database.close()?;

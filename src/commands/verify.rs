@@ -1,10 +1,9 @@
 //! `counterfoil verify`: every invariant, over the whole history.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::{Context, Result};
-use counterfoil::{audit, config::Settings, database::Database};
-use event_store::{EventStore, postgres::PostgresStore};
+use anyhow::Result;
+use counterfoil::{audit, config::Settings, database::Database, log};
 use platform::clock::Clock;
 
 /// Checks the invariants and prints what was found; fails when one is broken.
@@ -18,11 +17,8 @@ pub(crate) async fn verify(
         None => Vec::new(),
     };
     let database = Database::open_or_attach(settings).await?;
-    let store: Arc<dyn EventStore> = Arc::new(
-        PostgresStore::connect(database.roles.service.clone())
-            .await
-            .context("cannot open the event store")?,
-    );
+    let store = database.log.open(settings).await?;
+    log::check(settings, &*store, &database.roles).await?;
     let report = audit::audit(settings, &database, &store, acknowledged, &Clock::system()).await?;
     if json {
         println!("{}", serde_json::to_string_pretty(&report)?);

@@ -24,18 +24,21 @@ pub(super) async fn gather(sources: &Sources) -> Result<Report, Error> {
     let head = sources.store.head().await?;
     Ok(Report {
         head,
-        streams: streams(&sources.service).await?,
+        streams: match &sources.log {
+            Some(log) => Some(streams(log).await?),
+            None => None,
+        },
         projections: projections(&*sources.store, &sources.projector).await?,
         sagas: sagas(&sources.service, head).await?,
         attention: attention(&sources.reader).await?,
     })
 }
 
-async fn streams(service: &PgPool) -> Result<Vec<Count>, sqlx::Error> {
+async fn streams(log: &PgPool) -> Result<Vec<Count>, sqlx::Error> {
     sqlx::query_as(
         "select category as name, count(*) as count from event_store.streams group by 1 order by 1",
     )
-    .fetch_all(service)
+    .fetch_all(log)
     .await
 }
 

@@ -30,7 +30,10 @@ pub async fn ask(url: &str) -> Result<Report> {
 
 /// A report as text for a terminal.
 pub fn show(report: &Report) -> String {
-    let mut sections = vec![format!("log: {} events", report.head), counts("streams", &report.streams)];
+    let mut sections = match &report.streams {
+        Some(streams) => vec![format!("log: {} events", report.head), counts("streams", streams)],
+        None => vec![format!("log: up to position {}", report.head)],
+    };
     sections.push(projections(&report.projections));
     let driver = report.sagas.holder.as_deref().unwrap_or("no process");
     sections.push(format!("sagas: driven by {driver}, {} events behind", report.sagas.lag));
@@ -105,7 +108,7 @@ mod tests {
         let count = |name: &str, count| Count { name: name.to_owned(), count };
         Report {
             head: at(4711),
-            streams: vec![count("order", 12)],
+            streams: Some(vec![count("order", 12)]),
             projections: vec![Projection {
                 name: "orders".to_owned(),
                 version: Some(2),

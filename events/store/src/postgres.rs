@@ -19,7 +19,7 @@ use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use migrations::migrate;
+pub use migrations::{MigrateError, migrate};
 
 use self::{
     batch::BatchLimits,

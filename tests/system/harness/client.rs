@@ -1,7 +1,10 @@
 //! A client of the HTTP API that keeps what it was told.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -44,10 +47,33 @@ impl Answer {
     }
 }
 
-/// A client of one server. Clones share what was acknowledged.
+/// Processes that serve the same, of which a client uses another one when one does not answer.
+#[derive(Debug, Clone)]
+struct Doors {
+    bases: Arc<[String]>,
+    current: Arc<AtomicUsize>,
+}
+
+impl Doors {
+    fn at(bases: Vec<String>) -> Self {
+        Self { bases: bases.into(), current: Arc::default() }
+    }
+
+    fn url(&self, path: &str) -> String {
+        let current = self.current.load(Ordering::Relaxed) % self.bases.len();
+        format!("{}{path}", self.bases[current])
+    }
+
+    fn try_the_next(&self) {
+        self.current.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A client of one server, or of several that share the work.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
-    base: String,
+    commands: Doors,
+    queries: Doors,
     http: reqwest::Client,
     log: Log,
 }
@@ -61,21 +87,31 @@ pub(crate) fn key(name: &str) -> String {
 impl Client {
     pub(crate) fn new(base: String, log: Log) -> Self {
         let http = reqwest::Client::builder().timeout(Duration::from_mins(1)).build().unwrap();
-        Self { base, http, log }
+        let doors = Doors::at(vec![base]);
+        Self { commands: doors.clone(), queries: doors, http, log }
+    }
+
+    /// A client of the processes that take commands and of those that answer queries. One that does not
+    /// answer for a few seconds is left for the next.
+    pub(crate) fn of_several(commands: Vec<String>, queries: Vec<String>, log: Log) -> Self {
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
+        Self { commands: Doors::at(commands), queries: Doors::at(queries), http, log }
     }
 
     /// Whether every role is ready.
     pub(crate) async fn is_ready(&self) -> bool {
-        let answer =
-            self.http.get(format!("{}/readyz", self.base)).timeout(Duration::from_secs(2)).send().await;
+        let answer = self.http.get(self.queries.url("/readyz")).timeout(Duration::from_secs(2)).send().await;
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
     /// A command with an idempotency key. `None` when the server went away before it answered.
     pub(crate) async fn try_post(&self, path: &str, key: &str, body: &Value) -> Option<Answer> {
-        let request =
-            self.http.post(format!("{}{path}", self.base)).header("Idempotency-Key", key).json(body);
-        answer(request).await
+        let request = self.http.post(self.commands.url(path)).header("Idempotency-Key", key).json(body);
+        let answer = answer(request).await;
+        if answer.is_none() {
+            self.commands.try_the_next();
+        }
+        answer
     }
 
     /// A command with an idempotency key.
@@ -100,7 +136,11 @@ impl Client {
 
     /// A query. `None` when the server went away before it answered.
     pub(crate) async fn try_get(&self, path: &str) -> Option<Answer> {
-        answer(self.http.get(format!("{}{path}", self.base))).await
+        let answer = answer(self.http.get(self.queries.url(path))).await;
+        if answer.is_none() {
+            self.queries.try_the_next();
+        }
+        answer
     }
 
     /// A query.
@@ -110,7 +150,7 @@ impl Client {
 
     /// A query with headers.
     pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let mut request = self.http.get(format!("{}{path}", self.base));
+        let mut request = self.http.get(self.queries.url(path));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -127,7 +167,7 @@ impl Client {
 
     /// Any request, as raw as it has to be.
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base))
+        self.http.request(method, self.commands.url(path))
     }
 
     /// Sends a request that was built by hand.

@@ -42,12 +42,13 @@ impl PrivateDatabase {
 pub(crate) struct Log {
     pub(super) data_dir: PathBuf,
     pub(super) database_url: Option<String>,
+    pub(super) event_store_url: Option<String>,
 }
 
 impl Log {
     /// The log, read past the server.
     pub(crate) async fn open(&self) -> Arc<dyn EventStore> {
-        let url = match &self.database_url {
+        let url = match self.event_store_url.as_ref().or(self.database_url.as_ref()) {
             Some(url) => url.clone(),
             None => self.embedded_as("service").to_url_lossy().into(),
         };

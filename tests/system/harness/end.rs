@@ -50,6 +50,11 @@ impl Server {
     ) -> Value {
         assert_eq!(self.come_to_rest().await, *kept_back, "other streams are kept back");
         self.stop().await;
+        self.verify_all_held(told).await
+    }
+
+    /// Fails unless each of the nine invariants was checked on the data of the stopped server, and holds.
+    pub(crate) async fn verify_all_held(&self, told: &Acknowledged) -> Value {
         let report = self.verify_told(told).await;
         assert_eq!(report["held"], true, "{report:#}");
         let checks = report["checks"].as_array().unwrap();

@@ -32,6 +32,8 @@ pub(crate) struct ServerOptions {
     pub(crate) provider_url: Option<String>,
     /// A database that was given, instead of the embedded one.
     pub(crate) database_url: Option<String>,
+    /// Where the log is, if not in the database.
+    pub(crate) event_store_url: Option<String>,
     /// How long a checkout may take.
     pub(crate) checkout_deadline_s: Option<u32>,
     /// What webhooks are signed with, if not the default.
@@ -67,8 +69,18 @@ impl Server {
     /// Starts a second process on the same data and, since both were given one, the same database.
     pub(crate) async fn start_twin(&self) -> Self {
         assert!(self.options.database_url.is_some(), "an embedded database belongs to one process");
-        let options = ServerOptions { port: None, ..self.options.clone() };
+        self.start_beside(ServerOptions { port: None, ..self.options.clone() }).await
+    }
+
+    /// Starts another process on the same folder, with what differs said in full.
+    pub(crate) async fn start_beside(&self, options: ServerOptions) -> Self {
         Self::start_in(Arc::clone(&self.folder), options).await
+    }
+
+    /// Starts it again on the same data as it was.
+    pub(crate) async fn restart(&mut self) {
+        let options = self.options.clone();
+        self.restart_with(options).await;
     }
 
     async fn start_in(folder: Arc<TempDir>, options: ServerOptions) -> Self {
@@ -86,7 +98,8 @@ impl Server {
 
     /// Its log, past its API.
     pub(crate) fn log(&self) -> Log {
-        Log { data_dir: self.data_dir(), database_url: self.options.database_url.clone() }
+        let ServerOptions { database_url, event_store_url, .. } = self.options.clone();
+        Log { data_dir: self.data_dir(), database_url, event_store_url }
     }
 
     /// The address of a path of its API.
@@ -169,6 +182,11 @@ impl Server {
         command.args(more);
         command.env("COUNTERFOIL_CRASH_LOG", self.file("crashes")).env("COUNTERFOIL_CRASH_AT", crash_at);
         finish(command).await
+    }
+
+    /// The folder of its data, its log and whatever else it has.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Where its data is.
@@ -272,6 +290,9 @@ pub(crate) fn command(folder: &Path, options: &ServerOptions, name: &str) -> Com
     }
     if let Some(url) = &options.database_url {
         command.env("COUNTERFOIL_DATABASE_URL", url);
+    }
+    if let Some(url) = &options.event_store_url {
+        command.env("COUNTERFOIL_EVENT_STORE_URL", url);
     }
     if let Some(seconds) = options.checkout_deadline_s {
         command.args(["--checkout-deadline-s", &seconds.to_string()]);

@@ -3,19 +3,27 @@
 
 use sqlx::{ConnectOptions, Connection, migrate::Migrator, postgres::PgConnectOptions};
 
-use super::failure::unavailable;
-use crate::StoreError;
-
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// The schema could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("the schema of the event store cannot be made: {0}")]
+pub struct MigrateError(#[from] sqlx::migrate::MigrateError);
+
+impl From<sqlx::Error> for MigrateError {
+    fn from(error: sqlx::Error) -> Self {
+        Self(error.into())
+    }
+}
 
 /// Runs the migrations that are missing, as `owner`. The roles `counterfoil_service` and
 /// `counterfoil_projector` must exist.
-pub async fn migrate(owner: &PgConnectOptions) -> Result<(), StoreError> {
-    let doing = "migrating the event store";
-    let mut connection = owner.connect().await.map_err(|error| unavailable(doing, &error))?;
+pub async fn migrate(owner: &PgConnectOptions) -> Result<(), MigrateError> {
+    let mut connection = owner.connect().await?;
     let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
     migrator.create_schema("event_store");
     migrator.dangerous_set_table_name("event_store._sqlx_migrations");
-    migrator.run(&mut connection).await.map_err(|error| unavailable(doing, &error))?;
-    connection.close().await.map_err(|error| unavailable(doing, &error))
+    migrator.run(&mut connection).await?;
+    connection.close().await?;
+    Ok(())
 }
