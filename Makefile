@@ -5,7 +5,7 @@
 help:
 	@echo "make demo    get what is missing, build, open a shop, sell, and check the books"
 	@echo "make serve   the same over HTTP, on http://127.0.0.1:8080"
-	@echo "make test    every test: unit, contract, simulation, processes killed, faults injected;"
+	@echo "make test    every test: unit, contract, simulation, processes killed, faults injected, deploy/ checked;"
 	@echo "             on real orders, too, where COUNTERFOIL_RETAIL_DATA names their folder"
 	@echo "make test-eventstoredb    the contract of the event store, against the server that EVENTSTOREDB_URL names"
 	@echo "make check   format, lints, and the dependencies that must not exist"
@@ -22,6 +22,7 @@ FEATURES = fault-injection
 
 # With COUNTERFOIL_RETAIL_DATA, also the tests on real orders, which are ignored without it.
 test: setup
+	deploy/check
 	cargo test --workspace --features $(FEATURES)
 ifdef COUNTERFOIL_RETAIL_DATA
 	cargo test --workspace --features $(FEATURES) real_history -- --ignored
