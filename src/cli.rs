@@ -53,6 +53,17 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Ask a running server whether every role of it can work; exits with 1 when one cannot
+    ///
+    /// For health checks of containers and the like, which need no other program then.
+    Healthy {
+        /// The server
+        #[arg(long, default_value = "http://127.0.0.1:8080", env = "COUNTERFOIL_URL")]
+        url: String,
+        /// Print what was checked as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Look after the read models
     Projections {
         #[command(subcommand)]

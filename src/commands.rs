@@ -2,6 +2,7 @@
 
 mod check_config;
 mod demo;
+mod healthy;
 mod import;
 mod projections;
 mod sandbox;
@@ -11,6 +12,7 @@ mod verify;
 
 pub(crate) use check_config::check_config;
 pub(crate) use demo::demo;
+pub(crate) use healthy::healthy;
 pub(crate) use import::import_retail;
 pub(crate) use projections::projections;
 pub(crate) use sandbox::sandbox;

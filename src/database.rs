@@ -6,12 +6,15 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 use platform::postgres::{Databases, Passwords, embedded, provision};
-use sqlx::{migrate::MigrateError, postgres::PgConnectOptions};
+use sqlx::{ConnectOptions, Connection, migrate::MigrateError, postgres::PgConnectOptions};
 
 use crate::{config::Settings, log::Log};
 
 /// The name of the database on its server, unless the given URL names another.
 const NAME: &str = "counterfoil";
+
+/// Any number that no other program in the same database would choose for its own lock.
+const MIGRATING: i64 = 0x4d49_4752_4154_4521;
 
 /// An open database with all schemas in place.
 #[derive(Debug)]
@@ -121,7 +124,17 @@ async fn given(settings: &Settings, name: &'static str, url: &str) -> Result<Dat
     provisioned.with_context(|| format!("cannot prepare the database that {blamed} names"))
 }
 
+/// One process at a time: statements that make what is missing get in each other's way in the catalogs.
 async fn migrate(roles: &Databases) -> Result<()> {
+    let doing = "cannot wait for another process that migrates this database";
+    let mut turn = roles.owner.connect().await.context(doing)?;
+    sqlx::query("select pg_advisory_lock($1)").bind(MIGRATING).execute(&mut turn).await.context(doing)?;
+    let migrated = migrate_all(roles).await;
+    turn.close().await.context(doing)?;
+    migrated
+}
+
+async fn migrate_all(roles: &Databases) -> Result<()> {
     event_store::postgres::migrate(&roles.owner).await.context("cannot migrate the event store")?;
     platform::keys::migrate(&roles.owner).await.context("cannot migrate the person keys")?;
     sagas::coordinator::migrate(&roles.owner).await.context("cannot migrate the coordinator's tables")?;

@@ -34,6 +34,7 @@ async fn carry_out(command: Command) -> Result<ExitCode> {
             commands::sandbox(&settings(&flags, "info")?, webhook_url).await?;
         }
         Command::Projections { command } => commands::projections(command).await?,
+        Command::Healthy { url, json } => return commands::healthy(&url, json).await,
         Command::Status { url, json } => commands::status(&url, json).await?,
         Command::CheckConfig { flags, json } => commands::check_config(&Settings::resolve(&flags)?, json),
     }

@@ -70,13 +70,11 @@ impl Running {
         }
         let commands = Commands::new(Arc::clone(&store));
         let mut routes = Router::new();
-        let mut described = Vec::new();
         let mut health = Health::new();
         if settings.runs(Role::Write) {
             let keys = pool(&database.roles.service, 4);
             let api = api::Api::new(commands.clone(), Arc::new(PostgresKeys::new(keys)), clock.clone());
             routes = routes.merge(api::router(api));
-            described.push(api::openapi());
             health = health.check(Role::Write.as_str(), "event store", head_of(&store));
         }
         if settings.runs(Role::Sagas) {
@@ -88,7 +86,6 @@ impl Running {
             let (coordinator, gateway) =
                 coordinator(settings, &database, &store, &commands, &provider_url, &clock)?;
             routes = routes.merge(webhook::router(gateway, Arc::clone(&store), clock.clone()));
-            described.push(webhook::openapi());
             health = health.check(Role::Sagas.as_str(), "event store", head_of(&store));
             let token = shutdown.token();
             shutdown.spawn("coordinator", async move {
@@ -117,14 +114,12 @@ impl Running {
                 async move { models.ping().await }
             };
             health = health.check(Role::Read.as_str(), "read models", ping);
-            let (queries, description) = read_side::router(models).split_for_parts();
-            routes = routes.merge(queries);
-            described.push(description);
+            routes = routes.merge(read_side::router(models));
         }
 
         let problems = problem::catalogue(&[api::PROBLEM_TYPES, read_side::PROBLEM_TYPES, webhook::TYPES]);
         let router = routes
-            .merge(docs::router(described))
+            .merge(docs::router())
             .merge(status::router(Status::new(Arc::clone(&store), &database)))
             .merge(health.router())
             .merge(problems);

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, postgres::Pg
 use crate::Error;
 
 /// Creates the registry and the schema of views, and grants the projector and the reader what they
-/// need. Safe to repeat.
+/// need; that the projector may make schemas in the database is granted with the database. Safe to repeat.
 pub async fn migrate(owner: &PgConnectOptions) -> Result<(), Error> {
     let options = owner.clone().options([("search_path", "projections")]);
     let mut db = options.connect().await?;
@@ -17,10 +17,7 @@ pub async fn migrate(owner: &PgConnectOptions) -> Result<(), Error> {
         .await?;
     sqlx::migrate!().run(&mut db).await?;
     sqlx::raw_sql(
-        "do $$ begin
-            execute format('grant create on database %I to counterfoil_projector', current_database());
-        end $$;
-        grant usage on schema projections to counterfoil_projector;
+        "grant usage on schema projections to counterfoil_projector;
         grant select, insert, update, delete
             on projections.versions, projections.parked_streams, projections.version_numbers
             to counterfoil_projector;

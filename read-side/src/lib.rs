@@ -25,10 +25,21 @@ mod stock;
 pub use models::{Limits, ReadModels};
 pub use refusal::TYPES as PROBLEM_TYPES;
 
+use axum::Router;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// The routes of all queries, with their documentation.
-pub fn router(models: ReadModels) -> OpenApiRouter {
+/// The routes of all queries.
+pub fn router(models: ReadModels) -> Router {
+    routes().with_state(models).into()
+}
+
+/// What the routes are, for documentation.
+pub fn openapi() -> OpenApi {
+    routes().into_openapi()
+}
+
+fn routes() -> OpenApiRouter<ReadModels> {
     OpenApiRouter::new()
         .routes(routes!(products::list))
         .routes(routes!(products::one))
@@ -43,5 +54,4 @@ pub fn router(models: ReadModels) -> OpenApiRouter {
         .routes(routes!(payments::one))
         .routes(routes!(sales::by_period))
         .routes(routes!(attention::list))
-        .with_state(models)
 }

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::join_all;
 use nix::sys::signal::Signal;
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -47,17 +48,15 @@ impl Fleet {
             port,
             ..ServerOptions::default()
         };
-        let mut processes: Vec<(&'static str, Server)> = Vec::new();
-        for role in ROLES {
-            for nth in 0..2 {
-                let port = (role == "sagas" && nth == 0).then_some(webhooks);
-                let process = match processes.first() {
-                    Some((_, first)) => first.start_beside(options(role, port)).await,
-                    None => Server::start_with(options(role, port)).await,
-                };
-                processes.push((role, process));
-            }
-        }
+        // The first makes the database, and all others come at once.
+        let first = Server::start_with(options("write", None)).await;
+        let others = ROLES.into_iter().flat_map(|role| [(role, 0), (role, 1)]).skip(1);
+        let others = others.map(async |(role, nth)| {
+            let port = (role == "sagas" && nth == 0).then_some(webhooks);
+            (role, first.start_beside(options(role, port)).await)
+        });
+        let others = join_all(others).await;
+        let processes = std::iter::once(("write", first)).chain(others).collect();
         Self { processes, sandbox, _database: database }
     }
 
@@ -184,6 +183,14 @@ async fn roles_in_processes_of_their_own_share_an_embedded_postgres() {
     let mut others = Vec::new();
     for name in ["read", "sagas", "projections"] {
         others.push(write.start_beside(roles(name)).await);
+    }
+    for process in others.iter().chain([&write]) {
+        let healthy = process.ask("healthy").await;
+        assert!(healthy.status.success(), "{}", String::from_utf8_lossy(&healthy.stdout));
+        let described = process.client().get("/openapi.json").await.expect(200).body;
+        for path in ["/checkouts", "/orders/{id}", "/webhooks/payments/{provider}"] {
+            assert!(described["paths"][path].is_object(), "{path} is not described");
+        }
     }
     let read = others[0].url("");
     let client = Client::of_several(vec![write.url("")], vec![read], write.log());

@@ -31,8 +31,9 @@
 //! - leaders, elections and redirects: reads and appends insist on the leader, and are tried again where
 //!   a follower refuses them;
 //! - access lists, TLS and certificates;
-//! - the server's own limits: it must be started with `MaxAppendSize` of 16 MiB, or appends that the other
-//!   adapters take are refused as too large; and what it does when its disk is full.
+//! - the server's own limits: it must be started with a `MaxAppendSize` of 16 MiB, or as near to it as it
+//!   lets itself be set (16,767,216 bytes in 24.10), or appends that the other adapters take are refused as
+//!   too large; and what it does when its disk is full.
 
 mod address;
 mod appending;

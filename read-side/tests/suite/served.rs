@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use axum::Router;
 use platform::problem::with_fallbacks;
 use projections::RunnerOptions;
 use read_side::{Limits, ReadModels};
@@ -36,7 +35,7 @@ impl Served {
         projections::install_all(&projections::all(), &world.databases.projector).await.unwrap();
         let shutdown = CancellationToken::new();
         let models = ReadModels::new(&world.databases.reader, limits, shutdown.clone());
-        let router = with_fallbacks(Router::from(read_side::router(models)));
+        let router = with_fallbacks(read_side::router(models));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = shutdown.clone().cancelled_owned();

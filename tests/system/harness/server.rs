@@ -176,6 +176,13 @@ impl Server {
         finish(command).await
     }
 
+    /// Runs a command of the executable that asks the server over HTTP.
+    pub(crate) async fn ask(&self, name: &str) -> Output {
+        let mut command = Command::new(EXECUTABLE);
+        command.args([name, "--url", &self.url("")]);
+        finish(command).await
+    }
+
     /// Runs another command of the executable on the same data and has it killed at a crash point.
     pub(crate) async fn run_until_crash(&self, name: &str, more: &[&str], crash_at: &str) -> Output {
         let mut command = command(self.folder.path(), &self.options, name);

@@ -210,7 +210,9 @@ impl Shared {
             return self.overtaken(append, current).await;
         }
         if let Some(limit) = failure::is_too_large(&failure) {
-            let reason = format!("{limit} The server must be started with a MaxAppendSize of 16 MiB");
+            let reason = format!(
+                "{limit} The server must be started with a MaxAppendSize of 16 MiB, or as near to it as it lets itself be set"
+            );
             return Err(Setback::Refused(AppendError::TooLarge { stream: append.stream.clone(), reason }));
         }
         let error = failure::of_store(DOING, &failure);

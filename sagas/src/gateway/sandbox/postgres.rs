@@ -70,6 +70,12 @@ impl Keeper {
         Self { pool }
     }
 
+    /// Whether the books can be read.
+    pub(super) async fn ping(&self) -> Result<(), Error> {
+        sqlx::query("select from sandbox.payments limit 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// Takes a call into the books. `None` when its key was used before for something else.
     pub(super) async fn call(&self, call: &Call, now: DateTime<Utc>) -> Result<Option<Reply>, Error> {
         let mut transaction = self.pool.begin().await?;

@@ -11,7 +11,7 @@ use axum::{
     routing::{get, post},
 };
 use events::ids::PaymentId;
-use platform::clock::Clock;
+use platform::{clock::Clock, health::Health};
 use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
@@ -74,10 +74,21 @@ pub async fn serve(
         .route(CALLS, post(call))
         .route(CALL, get(look_up))
         .route("/books", get(books))
-        .with_state(Arc::clone(&provider));
+        .with_state(Arc::clone(&provider))
+        .merge(health(&provider));
     let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let (served, ()) = tokio::join!(serving.into_future(), provider.keep_delivering());
     served
+}
+
+/// Ready while the books can be read.
+fn health(provider: &Arc<Provider>) -> Router {
+    let provider = Arc::clone(provider);
+    let reading = move || {
+        let provider = Arc::clone(&provider);
+        async move { provider.keeper.ping().await }
+    };
+    Health::new().check("sandbox", "books", reading).router()
 }
 
 async fn call(
