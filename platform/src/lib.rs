@@ -4,6 +4,8 @@ pub mod clock;
 pub mod fault;
 pub mod health;
 pub mod keys;
+#[cfg(any(test, feature = "testing"))]
+pub mod nats;
 pub mod postgres;
 pub mod problem;
 #[cfg(any(test, feature = "testing"))]
