@@ -25,7 +25,7 @@ pub struct Flags {
     /// Keep the log of events there: an esdb:// URL for `EventStoreDB`, a postgres:// URL for a database of its own [default: in the database]
     #[arg(long, value_name = "URL")]
     pub event_store_url: Option<String>,
-    /// Which roles to run: write, read, sagas, projections [default: all]
+    /// Which roles to run: write, read, sagas, projections, relay [default: all but relay]
     #[arg(long, value_name = "ROLE,…")]
     pub roles: Option<String>,
     /// Where the payment provider is; without it a sandbox provider runs in this process
@@ -34,6 +34,10 @@ pub struct Flags {
     /// Where the sandbox provider in this process listens [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDRESS")]
     pub sandbox_listen: Option<String>,
+    /// The NATS server, with JetStream, that the role relay publishes every event to, as in
+    /// nats://user:password@host:4222; several of one cluster with commas between them
+    #[arg(long, value_name = "URL")]
+    pub nats_url: Option<String>,
     /// How long a checkout may take before it is given up, in seconds [default: 900]
     #[arg(long, value_name = "SECONDS")]
     pub checkout_deadline_s: Option<String>,
@@ -56,6 +60,7 @@ impl Flags {
             ("roles", &self.roles),
             ("provider_url", &self.provider_url),
             ("sandbox_listen", &self.sandbox_listen),
+            ("nats_url", &self.nats_url),
             ("checkout_deadline_s", &self.checkout_deadline_s),
             ("log", &self.log),
         ]
@@ -76,11 +81,15 @@ pub enum Role {
     Sagas,
     /// The projectors.
     Projections,
+    /// What hands every event on to NATS.
+    Relay,
 }
 
 impl Role {
-    /// All roles, which is what runs by default.
-    pub const ALL: [Self; 4] = [Self::Write, Self::Read, Self::Sagas, Self::Projections];
+    /// All roles.
+    pub const ALL: [Self; 5] = [Self::Write, Self::Read, Self::Sagas, Self::Projections, Self::Relay];
+    /// What needs no other server, and runs by default.
+    pub const DEFAULT: [Self; 4] = [Self::Write, Self::Read, Self::Sagas, Self::Projections];
 
     /// The name on the command line.
     pub const fn as_str(self) -> &'static str {
@@ -89,6 +98,7 @@ impl Role {
             Self::Read => "read",
             Self::Sagas => "sagas",
             Self::Projections => "projections",
+            Self::Relay => "relay",
         }
     }
 }
@@ -126,6 +136,8 @@ pub struct Settings {
     pub sandbox_listen: SocketAddr,
     /// The secret that webhooks are signed with.
     pub webhook_secret: String,
+    /// The NATS server that events are published to; there is one when the role relay runs.
+    pub nats_url: Option<String>,
     /// How long a checkout may take before it is given up.
     pub checkout_deadline: Duration,
     /// The filter of the log; `None` for what suits the command.
@@ -134,7 +146,7 @@ pub struct Settings {
 }
 
 /// Every setting, as the configuration file names it.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "listen",
     "data_dir",
     "database_url",
@@ -143,6 +155,7 @@ const NAMES: [&str; 10] = [
     "provider_url",
     "sandbox_listen",
     "webhook_secret",
+    "nats_url",
     "checkout_deadline_s",
     "log",
 ];
@@ -162,7 +175,7 @@ impl Settings {
         let roles = sources.required::<RoleList>(
             "roles",
             "write,read,sagas,projections",
-            "a list of roles out of write, read, sagas and projections",
+            "a list of roles out of write, read, sagas, projections and relay",
         )?;
         let provider_url = sources.optional("provider_url");
         let sandbox_listen =
@@ -173,6 +186,10 @@ impl Settings {
             None if provider_url.is_none() => "sandbox-webhook-secret".to_owned(),
             None => return Err(Error::Missing { name: "webhook_secret", because: "provider_url is set" }),
         };
+        let nats_url = sources.secret("nats_url", "(none)");
+        if nats_url.is_none() && roles.0.contains(&Role::Relay) {
+            return Err(Error::Missing { name: "nats_url", because: "the role relay runs" });
+        }
         let seconds: u32 = sources.required("checkout_deadline_s", "900", "a number of seconds")?;
         let log = sources.optional("log");
         Ok(Self {
@@ -184,6 +201,7 @@ impl Settings {
             provider_url,
             sandbox_listen,
             webhook_secret,
+            nats_url,
             checkout_deadline: Duration::from_secs(seconds.into()),
             log,
             in_force: sources.into_in_force(),
@@ -195,18 +213,22 @@ impl Settings {
         &self.in_force
     }
 
-    /// A setting and where its value came from, for the error that its value leads to.
+    /// Where a setting came from.
+    pub fn origin(&self, name: &str) -> &Origin {
+        let found = self.in_force.iter().find(|setting| setting.name == name);
+        found.map_or(&Origin::Default, |setting| &setting.origin)
+    }
+
+    /// A setting and where its value came from, for the error that its value leads to. The value may hold a
+    /// password and is not shown.
     pub fn blame(&self, name: &str) -> String {
-        let origin = self.in_force.iter().find(|setting| setting.name == name).map(|found| &found.origin);
-        origin.map_or_else(|| name.to_owned(), |origin| format!("{name} (from {origin})"))
+        format!("{name} (from {})", self.origin(name))
     }
 
     /// Runs these roles for a command of its own: on addresses that nobody else has, unless some were asked
     /// for, so that it does not matter whether a server runs already.
     pub fn run_privately(&mut self, roles: &[Role]) {
-        let chosen = |name| {
-            self.in_force.iter().any(|setting| setting.name == name && setting.origin != Origin::Default)
-        };
+        let chosen = |name| *self.origin(name) != Origin::Default;
         let (listen, sandbox) = (chosen("listen"), chosen("sandbox_listen"));
         if !listen {
             self.listen.set_port(0);
@@ -219,7 +241,7 @@ impl Settings {
 
     /// Whether this process runs everything that one which is alone has to.
     pub fn runs_all(&self) -> bool {
-        Role::ALL.iter().all(|role| self.runs(*role))
+        Role::DEFAULT.iter().all(|role| self.runs(*role))
     }
 
     /// Whether this process runs a role.
@@ -267,9 +289,24 @@ mod tests {
     }
 
     #[test]
+    fn the_relay_runs_where_it_is_asked_for_and_needs_to_know_where_nats_is() {
+        let settings = Settings::resolve_with(&Flags::default(), |_| None).unwrap();
+        assert!(!settings.runs(Role::Relay) && settings.roles == Role::DEFAULT);
+        let mut flags = Flags { roles: Some("write,relay".to_owned()), ..Flags::default() };
+        let error = Settings::resolve_with(&flags, |_| None).unwrap_err().to_string();
+        assert!(error.contains("COUNTERFOIL_NATS_URL") && error.contains("relay"), "{error}");
+        flags.nats_url = Some("nats://h".to_owned());
+        let settings = Settings::resolve_with(&flags, |_| None).unwrap();
+        assert!(settings.runs(Role::Relay) && *settings.origin("nats_url") == Origin::Flag);
+    }
+
+    #[test]
     fn secrets_are_not_shown() {
-        let environment =
-            |name: &str| (name == "COUNTERFOIL_DATABASE_URL").then(|| "postgres://u:pw@h/d".to_owned());
+        let environment = |name: &str| match name {
+            "COUNTERFOIL_DATABASE_URL" => Some("postgres://u:pw@h/d".to_owned()),
+            "COUNTERFOIL_NATS_URL" => Some("nats://u:pw@h".to_owned()),
+            _ => None,
+        };
         let settings = Settings::resolve_with(&Flags::default(), environment).unwrap();
         assert_eq!(settings.database_url.as_deref(), Some("postgres://u:pw@h/d"));
         assert!(settings.in_force().iter().all(|setting| !setting.value.contains("pw")));

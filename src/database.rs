@@ -141,6 +141,7 @@ async fn migrate_all(roles: &Databases) -> Result<()> {
     sagas::gateway::sandbox::migrate(&roles.owner)
         .await
         .context("cannot migrate the sandbox provider's books")?;
+    relay::migrate(&roles.owner).await.context("cannot migrate the relay's checkpoint")?;
     projections::migrate(&roles.owner).await.context("cannot migrate the registry of read models")?;
     crate::log::migrate(&roles.owner).await.context("cannot migrate what is known of the log")
 }

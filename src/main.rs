@@ -13,6 +13,9 @@ use platform::telemetry;
 
 use crate::cli::{Cli, Command, ImportSource};
 
+/// What a server logs by default. The relay says once what its client of NATS would say at each try.
+const SERVING: &str = "info,async_nats=off";
+
 fn main() -> Result<ExitCode> {
     let command = Cli::parse().command;
     tokio::runtime::Runtime::new().context("cannot start the runtime")?.block_on(carry_out(command))
@@ -20,7 +23,7 @@ fn main() -> Result<ExitCode> {
 
 async fn carry_out(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Serve { flags } => commands::serve(&settings(&flags, "info")?).await?,
+        Command::Serve { flags } => commands::serve(&settings(&flags, SERVING)?).await?,
         Command::Demo { flags, checkouts, seed, json } => {
             return commands::demo(settings(&flags, "warn")?, checkouts, seed, json).await;
         }

@@ -1,6 +1,8 @@
 //! The composition of roles: which parts a process runs, what each is given, and in which order they
 //! begin and end. Parts meet in the event store; none is handed another to call.
 
+mod nats;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
@@ -115,6 +117,15 @@ impl Running {
             };
             health = health.check(Role::Read.as_str(), "read models", ping);
             routes = routes.merge(read_side::router(models));
+        }
+
+        if settings.runs(Role::Relay) {
+            let relay = nats::relay(settings, &database, &store, holder(settings)).await?;
+            let condition = relay.condition();
+            let ready = move || std::future::ready(condition.ready());
+            health = health.check(Role::Relay.as_str(), "NATS", ready);
+            let token = shutdown.token();
+            shutdown.spawn("relay", async move { relay.run(token).await });
         }
 
         let problems = problem::catalogue(&[api::PROBLEM_TYPES, read_side::PROBLEM_TYPES, webhook::TYPES]);

@@ -36,6 +36,9 @@ pub struct Report {
     pub projections: Vec<Projection>,
     /// What the coordinator has in hand.
     pub sagas: Sagas,
+    /// What hands events on to NATS; none when no relay has run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<Relay>,
     /// Open matters for a person, by kind; `GET /attention` lists them.
     pub attention: Vec<Count>,
 }
@@ -106,6 +109,18 @@ pub struct Sagas {
     pub holder: Option<String>,
     /// Checkouts, payments and webhooks in flight, by what they wait for.
     pub in_flight: Vec<Count>,
+}
+
+/// What hands events on to NATS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Relay {
+    /// NATS has acknowledged everything up to here.
+    #[schema(value_type = u64)]
+    pub checkpoint: Position,
+    /// How far the log goes on behind it, as the store counts: in events where positions are dense.
+    pub lag: u64,
+    /// Which process publishes; none when no process does.
+    pub holder: Option<String>,
 }
 
 /// Gathers reports, and keeps the last one for a moment.

@@ -28,7 +28,7 @@ struct Summary<'a> {
 
 /// Opens a shop, runs checkouts of every kind, checks the books and says what came of it.
 pub(crate) async fn demo(mut settings: Settings, checkouts: u64, seed: u64, json: bool) -> Result<ExitCode> {
-    settings.run_privately(&Role::ALL);
+    settings.run_privately(&Role::DEFAULT);
     let data_dir = settings.data_dir.display().to_string();
     if !json {
         println!("Starting Counterfoil on its embedded Postgres in {data_dir} …");

@@ -58,7 +58,7 @@ pub(crate) async fn import_retail(
 ) -> Result<()> {
     let history = retail::read(file).with_context(|| format!("{} was not imported", file.display()))?;
     eprintln!("{}: {} rows on {} invoices", file.display(), history.rows, history.documents.len());
-    settings.run_privately(&Role::ALL);
+    settings.run_privately(&Role::DEFAULT);
     let running = Running::start(&settings, Clock::system()).await?;
     let importer = Importer::new(running.store.clone(), running.commands.clone());
     let bar = progress_bar(json);

@@ -1,10 +1,10 @@
-//! Where the figures of a report come from: the log's own tables, the coordinator's, the registry of
-//! projections, and the read model of what needs a person.
+//! Where the figures of a report come from: the log's own tables, the coordinator's, the relay's, the
+//! registry of projections, and the read model of what needs a person.
 
 use event_store::{EventStore, Position};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
-use super::{Building, Count, Parked, Projection, Report, Sagas, Sources};
+use super::{Building, Count, Parked, Projection, Relay, Report, Sagas, Sources};
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,7 @@ pub(super) async fn gather(sources: &Sources) -> Result<Report, Error> {
         },
         projections: projections(&*sources.store, &sources.projector).await?,
         sagas: sagas(&sources.service, head).await?,
+        relay: relay(&sources.service, head).await?,
         attention: attention(&sources.reader).await?,
     })
 }
@@ -57,6 +58,15 @@ async fn sagas(service: &PgPool, head: Position) -> Result<Sagas, sqlx::Error> {
     let checkpoint =
         Position::from_column(checkpoint).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
     Ok(Sagas { checkpoint, lag: head.distance_from(checkpoint), holder, in_flight })
+}
+
+async fn relay(service: &PgPool, head: Position) -> Result<Option<Relay>, sqlx::Error> {
+    let state = relay::State::read(service).await?;
+    Ok(state.map(|relay::State { checkpoint, holder }| Relay {
+        checkpoint,
+        lag: head.distance_from(checkpoint),
+        holder,
+    }))
 }
 
 /// The read model does not exist before a projector has run once; nothing has needed anybody then.

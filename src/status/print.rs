@@ -42,6 +42,10 @@ pub fn show(report: &Report) -> String {
     } else {
         counts("in flight", &report.sagas.in_flight)
     });
+    if let Some(relay) = &report.relay {
+        let publisher = relay.holder.as_deref().unwrap_or("no process");
+        sections.push(format!("relay to NATS: {publisher} publishes, {} events behind", relay.lag));
+    }
     sections.extend(parked(&report.projections));
     sections.push(if report.attention.is_empty() {
         "nothing needs a person".to_owned()
@@ -98,7 +102,7 @@ mod tests {
     use event_store::Position;
 
     use super::*;
-    use crate::status::{Parked, Sagas};
+    use crate::status::{Parked, Relay, Sagas};
 
     fn at(column: i64) -> Position {
         Position::from_column(column).unwrap()
@@ -130,6 +134,7 @@ mod tests {
                 holder: Some("pid 1".to_owned()),
                 in_flight: Vec::new(),
             },
+            relay: Some(Relay { checkpoint: at(4_000), lag: 711, holder: Some("pid 2".to_owned()) }),
             attention: vec![count("payment_stuck", 1)],
         }
     }
@@ -145,6 +150,7 @@ mod tests {
             "bad JSON",
             "payment_stuck",
             "nothing is in flight",
+            "pid 2 publishes, 711 events behind",
         ] {
             assert!(text.contains(expected), "{expected} is not in:\n{text}");
         }
