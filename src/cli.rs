@@ -1,10 +1,11 @@
 //! The command line: what can be asked for, and in which words.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use clap::{Parser, Subcommand};
 
 use counterfoil::config::Flags;
+use event_store::{NotAPosition, Position};
 
 /// An event-sourced commerce backend: checkout that stays correct under contention, read models that can
 /// be rebuilt, history that can be audited.
@@ -68,6 +69,40 @@ pub(crate) enum Command {
     Projections {
         #[command(subcommand)]
         command: ProjectionsCommand,
+    },
+    /// Look after what is handed on to NATS
+    Relay {
+        #[command(subcommand)]
+        command: RelayCommand,
+    },
+    /// Show every event that comes on NATS, with gaps and doubles, as a system outside would get it
+    ///
+    /// `counterfoil serve --roles …,relay` publishes every event of the log to the JetStream stream COUNTERFOIL, on
+    /// the subject counterfoil.<category>.<event>, in the order of the log. This reads them as mail, warehouse or
+    /// search would: it needs nothing of Counterfoil but the address of NATS, leaves nothing behind there, and goes
+    /// on where it was when its connection breaks. What comes of each stream is held against its revisions: what is
+    /// missing, came twice or comes behind later events is said. It ends with a summary, at Ctrl-C or after --count.
+    #[command(after_help = TAPS)]
+    Tap {
+        /// What to listen to; `*` stands for one word, `>` for all that follow
+        #[arg(default_value = relay::ANYTHING)]
+        subject: String,
+        /// The NATS server, as in nats://user:password@host:4222 [default: COUNTERFOIL_NATS_URL, or nats_url in the configuration file]
+        #[arg(long, value_name = "URL")]
+        nats_url: Option<String>,
+        /// Where to begin: `new` with what comes from now on, `start` with the oldest that NATS has, or a position
+        /// of the log
+        #[arg(long, default_value = "new", value_name = "POSITION|new|start")]
+        from: relay::tap::From,
+        /// Stop after so many events
+        #[arg(long)]
+        count: Option<u64>,
+        /// Print one JSON object a line; the last one holds the summary
+        #[arg(long)]
+        json: bool,
+        /// The configuration file (TOML) [default: counterfoil.toml in this directory, if there is one]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
     },
     /// Take history in through the same command handlers and saga as a live checkout
     Import {
@@ -175,6 +210,53 @@ pub(crate) enum ProjectionsCommand {
         json: bool,
     },
 }
+
+/// What to do with the relay. All of it works beside a running server.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RelayCommand {
+    /// Publish events again, after NATS has lost them
+    ///
+    /// NATS keeps what it was given on its own account; what it loses, a deleted stream say, the log still has. This
+    /// sets the relay's checkpoint back, and the relay publishes from there on. Consumers that got some of it before
+    /// get it again, and tell by position or event id. Events that JetStream took within its duplicate window (two
+    /// hours, unless somebody else made the stream) are not put in twice.
+    Rewind {
+        /// The position behind which everything is published again, or `start` for everything
+        #[arg(long, value_name = "POSITION|start")]
+        to: RewindTo,
+        #[command(flatten)]
+        flags: Flags,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Where to set the checkpoint back to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RewindTo(Position);
+
+impl RewindTo {
+    /// The position.
+    pub(crate) fn position(self) -> Position {
+        self.0
+    }
+}
+
+impl FromStr for RewindTo {
+    type Err = NotAPosition;
+
+    fn from_str(text: &str) -> Result<Self, NotAPosition> {
+        if text == "start" { Ok(Self(Position::START)) } else { text.parse().map(Self) }
+    }
+}
+
+const TAPS: &str = "\
+Examples:
+  counterfoil tap --nats-url nats://localhost:4222          everything, from now on
+  counterfoil tap 'counterfoil.order.>' --from start        all orders that NATS has
+  counterfoil tap 'counterfoil.*.PaymentCaptured' --json    one kind of event, for a program
+  counterfoil tap --from start --count 1000 --json | jq 'select(.gap or .double)'";
 
 const RETRIES: &str = "\
 Examples:

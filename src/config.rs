@@ -225,6 +225,11 @@ impl Settings {
         format!("{name} (from {})", self.origin(name))
     }
 
+    /// What is wrong with a setting that was understood and cannot be used.
+    pub fn at_fault(&self, name: &str, error: &impl std::fmt::Display) -> String {
+        format!("{} cannot be used: {error}", self.blame(name))
+    }
+
     /// Runs these roles for a command of its own: on addresses that nobody else has, unless some were asked
     /// for, so that it does not matter whether a server runs already.
     pub fn run_privately(&mut self, roles: &[Role]) {

@@ -11,7 +11,7 @@ use clap::Parser;
 use counterfoil::config::{Flags, Settings};
 use platform::telemetry;
 
-use crate::cli::{Cli, Command, ImportSource};
+use crate::cli::{Cli, Command, ImportSource, RelayCommand};
 
 /// What a server logs by default. The relay says once what its client of NATS would say at each try.
 const SERVING: &str = "info,async_nats=off";
@@ -38,6 +38,13 @@ async fn carry_out(command: Command) -> Result<ExitCode> {
         }
         Command::Projections { command } => commands::projections(command).await?,
         Command::Healthy { url, json } => return commands::healthy(&url, json).await,
+        Command::Relay { command: RelayCommand::Rewind { to, flags, json } } => {
+            commands::rewind(&settings(&flags, "warn")?, to.position(), json).await?;
+        }
+        Command::Tap { subject, nats_url, from, count, json, config } => {
+            let flags = Flags { nats_url, config, ..Flags::default() };
+            commands::tap(&settings(&flags, "warn,async_nats=off")?, &subject, from, json, count).await?;
+        }
         Command::Status { url, json } => commands::status(&url, json).await?,
         Command::CheckConfig { flags, json } => commands::check_config(&Settings::resolve(&flags)?, json),
     }

@@ -62,6 +62,7 @@ impl Running {
             format!("cannot listen on {}: choose another address with --listen", settings.listen)
         })?;
         let address = listener.local_addr()?;
+        let nats = nats::address(settings).await?;
         let database = Database::open(settings).await?;
         let shutdown = Shutdown::new();
 
@@ -119,8 +120,8 @@ impl Running {
             routes = routes.merge(read_side::router(models));
         }
 
-        if settings.runs(Role::Relay) {
-            let relay = nats::relay(settings, &database, &store, holder(settings)).await?;
+        if let Some(nats) = nats {
+            let relay = nats::relay(nats, holder(settings), &database, &store);
             let condition = relay.condition();
             let ready = move || std::future::ready(condition.ready());
             health = health.check(Role::Relay.as_str(), "NATS", ready);

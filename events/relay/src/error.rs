@@ -65,6 +65,22 @@ pub enum NatsError {
         /// What the server said.
         reason: String,
     },
+    /// Nobody has published anything there.
+    #[error(
+        "there is no JetStream stream {STREAM} at {server}; the role relay of `counterfoil serve` makes it"
+    )]
+    NoStream {
+        /// Host and port.
+        server: String,
+    },
+    /// The server will not let anybody consume that.
+    #[error("nothing can be consumed on the subject {subject:?}: {reason}")]
+    NoConsumer {
+        /// The subject.
+        subject: String,
+        /// What the server said.
+        reason: String,
+    },
     /// JetStream did not acknowledge an event. Whether it has it is not known.
     #[error("JetStream did not acknowledge the event at position {position}: {reason}")]
     NotAcknowledged {
@@ -107,6 +123,8 @@ impl NatsError {
             | Self::NoJetStream { .. }
             | Self::UnfitStream { .. }
             | Self::Unmakable { .. }
+            | Self::NoStream { .. }
+            | Self::NoConsumer { .. }
             | Self::TooLarge { .. } => true,
             Self::Away { .. } | Self::NotAcknowledged { .. } | Self::StreamGone | Self::OutOfOrder { .. } => {
                 false
@@ -158,7 +176,10 @@ impl Error {
                 NatsError::Refused { .. } => "credentials",
                 NatsError::Tls { .. } => "TLS",
                 NatsError::NoJetStream { .. } => "no JetStream",
-                NatsError::UnfitStream { .. } | NatsError::Unmakable { .. } => "the stream",
+                NatsError::UnfitStream { .. }
+                | NatsError::Unmakable { .. }
+                | NatsError::NoStream { .. }
+                | NatsError::NoConsumer { .. } => "the stream",
                 NatsError::TooLarge { .. } => "too large",
                 NatsError::Away { .. }
                 | NatsError::NotAcknowledged { .. }

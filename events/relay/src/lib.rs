@@ -14,6 +14,7 @@ mod run;
 mod server;
 mod strangers;
 mod stream;
+pub mod tap;
 
 pub use address::{Address, InvalidAddress};
 pub use condition::{Condition, NotReady};

@@ -207,7 +207,8 @@ fn tls() -> Result<ClientConfig, rustls::Error> {
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-async fn has_jetstream(context: &Context, server: &str) -> Result<(), NatsError> {
+/// Fails unless the server keeps streams for this account.
+pub(crate) async fn has_jetstream(context: &Context, server: &str) -> Result<(), NatsError> {
     let Err(error) = context.query_account().await else { return Ok(()) };
     let server = server.to_owned();
     match error.kind() {

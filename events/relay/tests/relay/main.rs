@@ -8,4 +8,5 @@ mod outages;
 mod privacy;
 mod published;
 mod starting;
+mod tapped;
 mod twins;
