@@ -121,7 +121,7 @@ impl Running {
         }
 
         if let Some(nats) = nats {
-            let relay = nats::relay(nats, holder(settings), &database, &store);
+            let relay = nats::relay(nats, holder(settings, &database), &database, &store);
             let condition = relay.condition();
             let ready = move || std::future::ready(condition.ready());
             health = health.check(Role::Relay.as_str(), "NATS", ready);

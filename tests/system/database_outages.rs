@@ -122,7 +122,7 @@ async fn a_database_that_is_restarted_or_falls_silent_is_waited_for() {
     let refused = refused.expect("the server answers");
     assert_eq!(refused.status, 503, "{:#}", refused.body);
     assert!(!refused.header("retry-after").is_empty());
-    assert!(!client.is_ready().await, "it says that it is ready, without a database");
+    assert!(!client.is_ready(None).await, "it says that it is ready, without a database");
     database.server.resume().unwrap();
     let order_id = place_stubbornly(&client, "early", &acknowledged).await;
     client.order_at(&order_id, "confirmed", "captured").await;

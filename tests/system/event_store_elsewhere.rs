@@ -2,7 +2,7 @@
 //! otherwise against the stand-in. A log that cannot be used, or is not the one that the database follows, is
 //! refused at the start by an error that says which setting is at fault.
 
-use std::{path::Path, process::Output, time::Duration};
+use std::{process::Output, time::Duration};
 
 use eventstoredb_stand_in::{Setup, StandIn};
 use sqlx::{ConnectOptions, Connection};
@@ -11,7 +11,9 @@ use tokio::{io::AsyncWriteExt, net::TcpListener, task::JoinSet};
 use crate::{
     crash_points::every_event_was_seen_once,
     customers::{MIX, each_got_what_was_due},
-    harness::{Acknowledged, Books, Follower, Server, ServerOptions, command, folder, free_port},
+    harness::{
+        Acknowledged, Books, Follower, Server, ServerOptions, fail_to_serve, fail_to_serve_in, free_port,
+    },
 };
 
 /// A server for one test, or a corner of the one that was given.
@@ -67,17 +69,7 @@ async fn checkouts_of_every_kind_survive_kills_with_the_log_in_eventstoredb() {
 
 /// How a server with this log ends that must not start.
 async fn refusal(url: &str) -> String {
-    let folder = folder();
-    let output = start_in(folder.path(), &with_log_at(url)).await;
-    refused(&output)
-}
-
-async fn start_in(folder: &Path, options: &ServerOptions) -> Output {
-    let mut command = command(folder, options, "serve");
-    command.args(["--listen", "127.0.0.1:0", "--sandbox-listen", "127.0.0.1:0"]);
-    let ended = tokio::process::Command::from(command).kill_on_drop(true).output();
-    let ended = tokio::time::timeout(Duration::from_mins(1), ended).await;
-    ended.expect("it ends by itself").unwrap()
+    refused(&fail_to_serve(&with_log_at(url)).await)
 }
 
 fn refused(output: &Output) -> String {
@@ -127,7 +119,7 @@ async fn a_database_follows_one_log_and_refuses_another() {
     server.stop().await;
     let (_second, second) = event_store();
     for other in [with_log_at(&second), ServerOptions::default()] {
-        let said = refused(&start_in(server.folder(), &other).await);
+        let said = refused(&fail_to_serve_in(server.folder(), &other).await);
         assert!(said.contains("follows another log"), "{said}");
     }
     server.restart_with(with_log_at(&first)).await;
@@ -148,6 +140,6 @@ async fn a_database_of_a_newer_release_is_refused() {
     .unwrap();
     database.close().await.unwrap();
     server.stop().await;
-    let said = refused(&start_in(server.folder(), &ServerOptions::default()).await);
+    let said = refused(&fail_to_serve_in(server.folder(), &ServerOptions::default()).await);
     assert!(said.contains("newer release") && said.contains("9999"), "{said}");
 }

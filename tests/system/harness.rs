@@ -18,7 +18,7 @@ pub(crate) use database::{Log, PrivateDatabase};
 pub(crate) use end::verdict;
 pub(crate) use follower::Follower;
 pub(crate) use sandbox::Sandbox;
-pub(crate) use server::{Server, ServerOptions, command, folder, free_port};
+pub(crate) use server::{Server, ServerOptions, fail_to_serve, fail_to_serve_in, free_port};
 
 use std::{future::Future, time::Duration};
 

@@ -18,6 +18,7 @@ mod oversell;
 mod paused_twin;
 mod planted_bugs;
 mod poison;
+mod relayed;
 mod roles;
 mod rolling_back;
 mod simulation;

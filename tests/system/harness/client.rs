@@ -99,8 +99,9 @@ impl Client {
     }
 
     /// Whether every role is ready.
-    pub(crate) async fn is_ready(&self) -> bool {
-        let answer = self.http.get(self.queries.url("/readyz")).timeout(Duration::from_secs(2)).send().await;
+    pub(crate) async fn is_ready(&self, role: Option<&str>) -> bool {
+        let path = role.map_or_else(|| "/readyz".to_owned(), |role| format!("/readyz/{role}"));
+        let answer = self.http.get(self.queries.url(&path)).timeout(Duration::from_secs(2)).send().await;
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 

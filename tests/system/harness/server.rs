@@ -42,6 +42,10 @@ pub(crate) struct ServerOptions {
     pub(crate) roles: Option<&'static str>,
     /// Where it listens, if somebody has to know that before it runs.
     pub(crate) port: Option<u16>,
+    /// The NATS server that its relay publishes to.
+    pub(crate) nats_url: Option<String>,
+    /// The role that has to be ready before the test goes on, if not all.
+    pub(crate) ready_role: Option<&'static str>,
 }
 
 /// A server on data of its own, or on that of another.
@@ -176,10 +180,10 @@ impl Server {
         finish(command).await
     }
 
-    /// Runs a command of the executable that asks the server over HTTP.
-    pub(crate) async fn ask(&self, name: &str) -> Output {
-        let mut command = Command::new(EXECUTABLE);
-        command.args([name, "--url", &self.url("")]);
+    /// Runs a command of the executable that knows nothing of the data.
+    pub(crate) async fn run_outside(&self, name: &str, more: &[&str]) -> Output {
+        let mut command = plain_command(self.folder.path(), name);
+        command.args(more);
         finish(command).await
     }
 
@@ -240,7 +244,7 @@ impl Server {
                 assert!(self.options.crash_at.is_some(), "it ended with {status}: {}", self.log_end());
                 return;
             }
-            if client.is_ready().await {
+            if client.is_ready(self.options.ready_role).await {
                 return;
             }
             assert!(
@@ -284,14 +288,20 @@ pub(crate) fn folder() -> TempDir {
         .unwrap()
 }
 
-/// A command of the executable on the data in `folder`, with nothing of this process' own settings.
-pub(crate) fn command(folder: &Path, options: &ServerOptions, name: &str) -> Command {
+/// A command of the executable in `folder`, with nothing of this process' own settings.
+fn plain_command(folder: &Path, name: &str) -> Command {
     let mut command = Command::new(EXECUTABLE);
     for (variable, _) in std::env::vars().filter(|(variable, _)| variable.starts_with("COUNTERFOIL_")) {
         command.env_remove(variable);
     }
-    command.args(name.split(' ')).arg("--data-dir").arg(folder.join("data"));
-    command.current_dir(folder).stdin(Stdio::null());
+    command.args(name.split(' ')).current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+/// A command of the executable on the data in `folder`.
+pub(crate) fn command(folder: &Path, options: &ServerOptions, name: &str) -> Command {
+    let mut command = plain_command(folder, name);
+    command.arg("--data-dir").arg(folder.join("data"));
     if let Some(url) = &options.provider_url {
         command.args(["--provider-url", url]);
     }
@@ -300,6 +310,9 @@ pub(crate) fn command(folder: &Path, options: &ServerOptions, name: &str) -> Com
     }
     if let Some(url) = &options.event_store_url {
         command.env("COUNTERFOIL_EVENT_STORE_URL", url);
+    }
+    if let Some(url) = &options.nats_url {
+        command.env("COUNTERFOIL_NATS_URL", url);
     }
     if let Some(seconds) = options.checkout_deadline_s {
         command.args(["--checkout-deadline-s", &seconds.to_string()]);
@@ -313,6 +326,19 @@ pub(crate) fn command(folder: &Path, options: &ServerOptions, name: &str) -> Com
         command.env("COUNTERFOIL_WEBHOOK_SECRET", secret);
     }
     command
+}
+
+/// Starts a server that cannot start, and gives what it said.
+pub(crate) async fn fail_to_serve(options: &ServerOptions) -> Output {
+    fail_to_serve_in(folder().path(), options).await
+}
+
+/// The same on data that is there.
+pub(crate) async fn fail_to_serve_in(folder: &Path, options: &ServerOptions) -> Output {
+    let mut command = command(folder, options, "serve");
+    command.args(["--listen", "127.0.0.1:0", "--sandbox-listen", "127.0.0.1:0"]);
+    let output = tokio::time::timeout(Duration::from_mins(1), finish(command)).await;
+    output.expect("it does not start")
 }
 
 /// Runs a command to its end. Meanwhile the proxies of the test go on, which it may need.
