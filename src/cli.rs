@@ -219,7 +219,8 @@ pub(crate) enum RelayCommand {
     /// NATS keeps what it was given on its own account; what it loses, a deleted stream say, the log still has. This
     /// sets the relay's checkpoint back, and the relay publishes from there on. Consumers that got some of it before
     /// get it again, and tell by position or event id. Events that JetStream took within its duplicate window (two
-    /// hours, unless somebody else made the stream) are not put in twice.
+    /// hours, unless somebody else made the stream) are not put in twice, not even after a purge: delete the stream
+    /// instead, and the relay makes it anew.
     Rewind {
         /// The position behind which everything is published again, or `start` for everything
         #[arg(long, value_name = "POSITION|start")]

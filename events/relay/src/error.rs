@@ -1,7 +1,5 @@
 //! What can go wrong on the way to NATS, told apart by whether waiting helps.
 
-use std::time::Duration;
-
 use event_store::{ColumnError, Position, StoreError};
 
 use crate::STREAM;
@@ -16,6 +14,14 @@ pub enum NatsError {
         server: String,
         /// What went wrong.
         reason: String,
+    },
+    /// The server does not let us do what a relay does, or not now.
+    #[error("NATS at {server} objects: {said}")]
+    Objects {
+        /// Host and port.
+        server: String,
+        /// What it said.
+        said: String,
     },
     /// Something answers there, and it is no NATS server.
     #[error("what answers at {server} is not NATS: {said}")]
@@ -126,9 +132,11 @@ impl NatsError {
             | Self::NoStream { .. }
             | Self::NoConsumer { .. }
             | Self::TooLarge { .. } => true,
-            Self::Away { .. } | Self::NotAcknowledged { .. } | Self::StreamGone | Self::OutOfOrder { .. } => {
-                false
-            }
+            Self::Away { .. }
+            | Self::Objects { .. }
+            | Self::NotAcknowledged { .. }
+            | Self::StreamGone
+            | Self::OutOfOrder { .. } => false,
         }
     }
 }
@@ -159,12 +167,6 @@ pub enum Error {
         /// The number of the lease that was shown.
         fence: i64,
     },
-    /// The process was paused for longer than its lease lasts.
-    #[error("the relay was silent for {silent:?}, longer than its lease lasts")]
-    Overslept {
-        /// How long.
-        silent: Duration,
-    },
 }
 
 impl Error {
@@ -173,7 +175,7 @@ impl Error {
         match self {
             Self::Nats(error) => match error {
                 NatsError::NotNats { .. } => "not NATS",
-                NatsError::Refused { .. } => "credentials",
+                NatsError::Refused { .. } | NatsError::Objects { .. } => "credentials",
                 NatsError::Tls { .. } => "TLS",
                 NatsError::NoJetStream { .. } => "no JetStream",
                 NatsError::UnfitStream { .. }
@@ -188,7 +190,7 @@ impl Error {
             },
             Self::Store(_) => "the log",
             Self::Progress { .. } | Self::Column(_) => "the checkpoint",
-            Self::Fenced { .. } | Self::Overslept { .. } => "the lease",
+            Self::Fenced { .. } => "the lease",
         }
     }
 }

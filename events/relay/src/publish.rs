@@ -83,7 +83,7 @@ impl<'a> Publishing<'a> {
     /// lease back for whoever can do better.
     pub(crate) async fn run(mut self, shutdown: &CancellationToken) -> Result<(), Error> {
         let ended = self.publish(shutdown).await;
-        if let Err(Error::Fenced { .. } | Error::Overslept { .. }) = ended {
+        if let Err(Error::Fenced { .. }) = ended {
             return ended;
         }
         let kept = self.save().await;
@@ -93,6 +93,7 @@ impl<'a> Publishing<'a> {
 
     async fn publish(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
         loop {
+            // Before anything is sent: a process that was paused must not go on as if nothing had happened.
             if self.is_time_to_save() {
                 self.save().await?;
             }
@@ -128,13 +129,15 @@ impl<'a> Publishing<'a> {
 
     async fn send_what_may_go(&mut self) -> Result<(), Error> {
         while self.in_flight.len() < IN_FLIGHT_MAX && self.in_flight_bytes < IN_FLIGHT_BYTES_MAX {
-            // Somebody else may publish by now. His messages would refuse ours; better not to send them.
-            let silent = self.saved_at.elapsed();
-            if silent > self.relay.options.lease {
-                return Err(Error::Overslept { silent });
-            }
             let Some(event) = self.waiting.pop_front() else { return Ok(()) };
-            let answer = self.server.publish(&event, self.last_id.as_deref()).await?.into_future();
+            let answer = match self.server.publish(&event, self.last_id.as_deref()).await {
+                Ok(answer) => answer.into_future(),
+                Err(error) => {
+                    // What went out before it counts, or an event that can never be sent would hold it up, too.
+                    self.finish().await?;
+                    return Err(error.into());
+                }
+            };
             let (position, bytes) = (event.position, event.payload.len());
             self.last_id = Some(event.id.to_string());
             self.in_flight_bytes += bytes;

@@ -59,7 +59,7 @@ impl Relay {
         while !shutdown.is_cancelled() {
             match self.session(&shutdown).await {
                 Ok(()) => return,
-                Err(error @ (Error::Fenced { .. } | Error::Overslept { .. })) => {
+                Err(error @ Error::Fenced { .. }) => {
                     tracing::warn!(%error, "the relay has lost its lease, or was set back; it moved nothing and begins again");
                 }
                 Err(error) => {

@@ -8,7 +8,7 @@ use async_nats::{
     jetstream::{
         Context, ErrorCode,
         context::{AccountErrorKind, ContextBuilder, PublishAckFuture, PublishErrorKind},
-        stream::Stream,
+        stream::{RawMessageErrorKind, Stream},
     },
 };
 use event_store::{Position, RecordedEvent};
@@ -33,7 +33,16 @@ pub(crate) struct Server {
     name: String,
     pub(crate) context: Context,
     pub(crate) stream: Stream,
-    lost: watch::Receiver<Option<String>>,
+    lost: watch::Receiver<Option<Loss>>,
+}
+
+/// Why a connection is not worth keeping.
+#[derive(Debug, Clone)]
+pub(crate) enum Loss {
+    /// It broke.
+    Broken,
+    /// The server objects to what we do there.
+    Objection(String),
 }
 
 /// Whether the relay could work with this address now: somebody answers, is NATS, lets us in, has JetStream,
@@ -45,23 +54,24 @@ pub async fn check(address: &Address) -> Result<(), NatsError> {
 impl Server {
     /// Connects, and sees to it that the stream is there. `patience` is for each answer of JetStream.
     pub(crate) async fn reach(address: &Address, patience: Duration) -> Result<Self, NatsError> {
-        let name = address.to_string();
-        let (tell, lost) = watch::channel(None);
+        let (name, (tell, lost)) = (address.to_string(), watch::channel(None));
         let client = connect(address, Some(tell)).await?;
         let context = ContextBuilder::new().timeout(patience).build(client);
-        has_jetstream(&context, &name).await?;
-        let stream = stream::ensure(&context, &name).await?;
+        let finding = async {
+            has_jetstream(&context, &name).await?;
+            stream::ensure(&context, &name).await
+        };
+        let stream = tokio::select! {
+            biased;
+            found = finding => found?,
+            why = why_lost(&name, lost.clone()) => return Err(why),
+        };
         Ok(Self { name, context, stream, lost })
     }
 
     /// Returns when the connection is lost.
     pub(crate) async fn lost(&self) -> NatsError {
-        let mut lost = self.lost.clone();
-        let reason = match lost.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_default(),
-            Err(_) => "the connection was closed".to_owned(),
-        };
-        NatsError::Away { server: self.name.clone(), reason }
+        why_lost(&self.name, self.lost.clone()).await
     }
 
     /// The id of the last message in the stream; `None` when it has none.
@@ -71,9 +81,12 @@ impl Server {
         if info.state.messages == 0 {
             return Ok(None);
         }
-        let last = self.stream.get_raw_message(info.state.last_sequence).await;
-        let last = last.map_err(|error| away(error.to_string()))?;
-        Ok(last.headers.get(MESSAGE_ID).map(|id| id.as_str().to_owned()))
+        match self.stream.get_raw_message(info.state.last_sequence).await {
+            Ok(last) => Ok(last.headers.get(MESSAGE_ID).map(|id| id.as_str().to_owned())),
+            // Somebody deleted it.
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(away(error.to_string())),
+        }
     }
 
     /// Hands an event over, to stand right behind the message with the id `after`. The server takes it only
@@ -122,7 +135,7 @@ pub(crate) fn not_acknowledged(
 /// A connection that is given up when it breaks, or one that the client renews by itself, without `tell`.
 pub(crate) async fn connect(
     address: &Address,
-    tell: Option<watch::Sender<Option<String>>>,
+    tell: Option<watch::Sender<Option<Loss>>>,
 ) -> Result<Client, NatsError> {
     let server = address.to_string();
     let tls = tokio::task::spawn_blocking(tls).await;
@@ -141,21 +154,30 @@ pub(crate) async fn connect(
     };
     if let Some(tell) = tell {
         options = options.max_reconnects(address.servers().len()).event_callback(move |event| {
-            match event {
-                Event::Disconnected | Event::Closed => {
-                    tell.send_if_modified(|lost| lost.replace("the connection broke".to_owned()).is_none());
-                }
-                Event::ServerError(error) => {
-                    tracing::warn!(%error, "NATS complains");
-                }
-                _ => {}
-            }
+            let loss = match event {
+                Event::Disconnected | Event::Closed => Some(Loss::Broken),
+                Event::ServerError(error) => Some(Loss::Objection(error.to_string())),
+                _ => None,
+            };
+            // The first tells more than what follows from it.
+            tell.send_if_modified(|lost| {
+                lost.is_none() && loss.is_some_and(|loss| lost.replace(loss).is_none())
+            });
             std::future::ready(())
         });
     }
     match options.connect(address.servers()).await {
         Ok(client) => Ok(client),
         Err(error) => Err(unreachable(address, &error).await),
+    }
+}
+
+async fn why_lost(server: &str, mut lost: watch::Receiver<Option<Loss>>) -> NatsError {
+    let server = server.to_owned();
+    let loss = lost.wait_for(Option::is_some).await.ok().and_then(|loss| loss.clone());
+    match loss {
+        Some(Loss::Objection(said)) => NatsError::Objects { server, said },
+        Some(Loss::Broken) | None => NatsError::Away { server, reason: "the connection broke".to_owned() },
     }
 }
 

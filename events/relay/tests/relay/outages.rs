@@ -144,3 +144,37 @@ async fn messages_of_a_stranger_in_the_stream_hold_nothing_up() {
     let head = world.store.head().await.unwrap().distance_from(Position::START);
     assert_eq!(positions, (1..=head).map(|position| position.to_string()).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn a_last_message_that_somebody_deletes_and_a_stream_that_is_emptied_hold_nothing_up() {
+    let world = World::new().await;
+    world.write(10).await;
+    let worker = world.start("one", world.nats.address());
+    world.caught_up().await;
+    let stream = world.jetstream().await.get_stream(relay::STREAM).await.unwrap();
+    worker.stop().await;
+    stream.delete_message(10).await.unwrap();
+    let _worker = world.start("one", world.nats.address());
+    world.write(10).await;
+    world.caught_up().await;
+
+    stream.purge().await.unwrap();
+    world.write(10).await;
+    world.holds_everything_once_behind("20".parse().unwrap()).await;
+}
+
+#[tokio::test]
+async fn an_event_that_is_too_large_for_the_server_stops_the_relay_and_is_not_skipped() {
+    let world = World::new().await;
+    world.write(5).await;
+    world.append("order-1", "SomethingHappened", format!("{:?}", "x".repeat(1024 * 1024 - 2))).await;
+    world.write(5).await;
+    let worker = world.start("one", world.nats.address());
+    eventually("the relay says what to do", async || {
+        worker.condition.ready().is_err_and(|reason| reason.to_string().contains("max_payload"))
+    })
+    .await;
+    let before = world.log().await[4].position;
+    eventually("what comes before it is published", async || world.state().await.checkpoint == before).await;
+    assert_eq!(world.messages().await.len(), 5);
+}

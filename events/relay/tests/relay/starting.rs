@@ -1,12 +1,15 @@
 //! Servers that no relay can work with are told apart from those that are only not there, and by what is to
 //! be done about them. No error repeats a password.
 
-use std::net::TcpListener;
+use std::{io::Write, net::TcpListener};
 
 use async_nats::jetstream::stream::Config;
 use platform::nats::NatsServer;
 use relay::{Address, NatsError, check};
 use tokio::{io::AsyncWriteExt, net};
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{World, eventually};
 
 fn address(text: &str) -> Address {
     text.parse().unwrap()
@@ -92,4 +95,22 @@ async fn a_stream_that_somebody_else_made_is_used_if_it_takes_every_event() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_user_that_may_not_publish_there_is_told_what_the_server_objects_to() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let may = r#"{ publish: ["$JS.API.>"], subscribe: ">" }"#;
+    writeln!(file, "authorization {{ users: [{{ user: u, password: p, permissions: {may} }}] }}").unwrap();
+    let mut world = World::new().await;
+    world.nats = NatsServer::start_with(&["-js", "-c", file.path().to_str().unwrap()]);
+    world.write(1).await;
+    let relay = world.relay_to("one", &format!("nats://u:p@{}", world.nats.address()));
+    let condition = relay.condition();
+    let task = tokio::spawn(async move { relay.run(CancellationToken::new()).await });
+    eventually("the relay says so", async || {
+        condition.ready().is_err_and(|reason| reason.to_string().contains("ermissions Violation"))
+    })
+    .await;
+    task.abort();
 }

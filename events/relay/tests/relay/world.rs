@@ -73,13 +73,17 @@ impl World {
     }
 
     pub(crate) fn relay(&self, holder: &str, nats: SocketAddr) -> Relay {
+        self.relay_to(holder, &format!("nats://{nats}"))
+    }
+
+    pub(crate) fn relay_to(&self, holder: &str, url: &str) -> Relay {
         let options = Options {
             lease: Duration::from_secs(2),
             patience: Duration::from_secs(3),
             ..Options::for_holder(holder.to_owned())
         };
         let store: Arc<dyn EventStore> = self.store.clone();
-        Relay::new(store, self.progress(), format!("nats://{nats}").parse().unwrap(), options)
+        Relay::new(store, self.progress(), url.parse().unwrap(), options)
     }
 
     /// Starts a relay to the server, or to a proxy before it.
@@ -100,7 +104,7 @@ impl World {
         let Ok(stream) = jetstream::new(client).get_stream(STREAM).await else { return Vec::new() };
         let state = stream.cached_info().state.clone();
         let mut messages = Vec::new();
-        for sequence in state.first_sequence..=state.last_sequence {
+        for sequence in state.first_sequence.max(1)..=state.last_sequence {
             messages.push(stream.get_raw_message(sequence).await.unwrap());
         }
         messages
