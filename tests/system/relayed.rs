@@ -28,7 +28,7 @@ async fn tapped(server: &Server, nats: &NatsServer, log: &[RecordedEvent]) -> Ve
 }
 
 /// Fails unless a tap gets every event of the log once, in the order of the log, and as it is there.
-async fn outside_has_the_whole_log(server: &Server, nats: &NatsServer) {
+pub(crate) async fn outside_has_the_whole_log(server: &Server, nats: &NatsServer) {
     let log = server.log().all(&Filter::all()).await;
     let lines = tapped(server, nats, &log).await;
     let (summary, events) = lines.split_last().unwrap();
@@ -51,7 +51,7 @@ async fn outside_has_the_whole_log(server: &Server, nats: &NatsServer) {
 }
 
 /// Waits until NATS has acknowledged everything in the log, by what the status says.
-async fn relay_is_done(server: &Server) -> Value {
+pub(crate) async fn relay_is_done(server: &Server) -> Value {
     let client = server.client();
     eventually("NATS has everything", || async {
         let relay = client.try_get("/status").await?.body["relay"].clone();

@@ -11,6 +11,7 @@ use std::{
 
 use futures::future::join_all;
 use nix::sys::signal::Signal;
+use platform::nats::NatsServer;
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
         Acknowledged, Client, Follower, PrivateDatabase, Sandbox, Server, ServerOptions, eventually,
         free_port,
     },
+    relayed::{outside_has_the_whole_log, relay_is_done},
 };
 
 const CUSTOMERS: usize = 500;
@@ -27,23 +29,26 @@ const CUSTOMERS: usize = 500;
 /// Longer than the longest lease.
 const LONGER_THAN_A_LEASE: Duration = Duration::from_secs(12);
 
-const ROLES: [&str; 4] = ["write", "read", "sagas", "projections"];
+const ROLES: [&str; 5] = ["write", "read", "sagas", "projections", "relay"];
 
 /// Two processes of each role.
 struct Fleet {
     processes: Vec<(&'static str, Server)>,
     sandbox: Sandbox,
+    nats: NatsServer,
     _database: PrivateDatabase,
 }
 
 impl Fleet {
     async fn start() -> Self {
         let database = PrivateDatabase::start().await;
+        let nats = NatsServer::start();
         let webhooks = free_port();
         let sandbox = Sandbox::start(webhooks).await;
         let options = |roles, port| ServerOptions {
             database_url: Some(database.url()),
             provider_url: Some(sandbox.url()),
+            nats_url: Some(nats.url()),
             roles: Some(roles),
             port,
             ..ServerOptions::default()
@@ -57,7 +62,7 @@ impl Fleet {
         });
         let others = join_all(others).await;
         let processes = std::iter::once(("write", first)).chain(others).collect();
-        Self { processes, sandbox, _database: database }
+        Self { processes, sandbox, nats, _database: database }
     }
 
     fn of(&self, role: &str) -> impl Iterator<Item = &Server> {
@@ -140,6 +145,8 @@ async fn five_hundred_checkouts_survive_kills_and_pauses_of_each_process_of_each
     for follower in &followers {
         every_event_was_seen_once(fleet.first_of("read"), follower).await;
     }
+    relay_is_done(fleet.first_of("read")).await;
+    outside_has_the_whole_log(fleet.first_of("relay"), &fleet.nats).await;
     assert!(fleet.first_of("read").come_to_rest().await.is_empty(), "a stream is kept back");
     fleet.stop().await;
     fleet.first_of("write").verify_all_held(&acknowledged).await;
