@@ -1,12 +1,13 @@
 //! The coordinator: follows what happens to orders and payments, lets the sagas decide, and performs what they
 //! intend. **It may be killed at any instruction, and it may run twice**: every event of its own is written
 //! with the revision that it read, every command has an id that follows from the order and the step, and the
-//! checkpoint never passes what is not completely handled.
+//! checkpoint never passes what is not completely handled. Several share the work out by partitions of it.
 
 mod boundary;
 mod config;
 mod error;
 mod memories;
+mod partition;
 mod progress;
 mod run;
 mod saga;
@@ -26,16 +27,17 @@ pub(crate) use boundary::WEBHOOK_RECEIVED;
 pub use boundary::{BOUNDARIES, Interrupt};
 pub use config::Config;
 pub use error::Error;
+pub use partition::{PARTITIONS, Partition};
 pub use session::{Idle, InFlight};
 pub use state::{
-    Changes, CoordinatorState, Kept, Key, Lease, MemoryState, MigrateError, PostgresState, StateError, Wake,
-    migrate,
+    Changes, Claim, CoordinatorState, Kept, Key, Lease, MemoryState, MigrateError, PostgresState, StateError,
+    Wake, migrate,
 };
 
 use self::{session::Session, worker::Worker};
 use crate::gateway::PaymentGateway;
 
-/// Drives all checkouts, payments and deliveries of one store.
+/// Drives the checkouts, payments and deliveries of one store: all of them, or its share.
 #[derive(Debug)]
 pub struct Coordinator {
     worker: Arc<Worker>,
@@ -68,24 +70,17 @@ impl Coordinator {
         self
     }
 
-    /// Handles everything that can be handled now, one thing after the other in a fixed order, and returns.
-    /// Waits for nothing: what is due later is handled by a later call, when the clock says so.
+    /// Handles everything of its share that can be handled now, one thing after the other in a fixed order, and
+    /// returns. Waits for nothing: what is due later is handled by a later call, when the clock says so.
     ///
     /// After an error nothing is remembered: the next call begins with what was kept, as a new process
     /// would.
     pub async fn run_until_idle(&mut self) -> Result<Idle, Error> {
-        let mut session = match self.session.take() {
-            Some(session) => session,
-            None => match Session::begin(&self.worker, self.state.as_ref()).await? {
-                Some(session) => session,
-                None => return Ok(Idle::StandingBy),
-            },
-        };
-        session.run_until_idle(&self.worker, self.state.as_ref()).await?;
+        let mut session = self.session.take().unwrap_or_default();
+        let idle = session.run_until_idle(&self.worker, self.state.as_ref()).await?;
         self.publish(session.in_flight());
-        let next_due = session.next_due();
         self.session = Some(session);
-        Ok(Idle::Until(next_due))
+        Ok(idle)
     }
 
     /// When something is due that [`Self::run_until_idle`] left for later.

@@ -10,11 +10,16 @@ use crate::payment::Retry;
 /// What can be set about the coordinator.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Who holds the lease. A process that is started again under the same name takes its own lease over at
-    /// once; two that run at the same time need two names.
+    /// Who works. A process that is started again under the same name takes its own leases over at once; two
+    /// that run at the same time need two names.
     pub holder: String,
-    /// How long the lease is valid without being renewed.
+    /// How long leases are valid without being renewed. They are renewed after a third of it.
     pub lease_ttl: Duration,
+    /// How often it is looked how many processes there are, and which partitions are free.
+    pub claim_every: Duration,
+    /// How long a partition that is given to another process waits for the steps that were begun. Those that
+    /// take longer are ended, and begun again by the other.
+    pub handover_grace: Duration,
     /// How long a customer waits for their order to be confirmed before it is given up.
     pub checkout_patience: TimeDelta,
     /// The same where history is imported, and nobody waits.
@@ -42,7 +47,9 @@ impl Config {
     pub fn for_holder(holder: impl Into<String>) -> Self {
         Self {
             holder: holder.into(),
-            lease_ttl: Duration::from_secs(10),
+            lease_ttl: Duration::from_secs(5),
+            claim_every: Duration::from_millis(500),
+            handover_grace: Duration::from_secs(3),
             checkout_patience: TimeDelta::minutes(15),
             import_patience: TimeDelta::days(1),
             webhook_patience: TimeDelta::minutes(10),

@@ -6,7 +6,10 @@ use event_store::StoreError;
 use events::{DecodeError, StreamName};
 use write_side::{HandleError, HistoryError, LoadError};
 
-use super::state::StateError;
+use super::{
+    partition::{Partition, listed},
+    state::StateError,
+};
 
 /// A step was not finished. Doing it again is safe, always.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,12 @@ pub enum Error {
     /// The coordinator's own state could not be read or written.
     #[error(transparent)]
     State(#[from] StateError),
+    /// Partitions belong to somebody else now, and what was done about them could not be saved.
+    #[error("the leases of these partitions are held no longer: {}", listed(partitions))]
+    Fenced {
+        /// Which.
+        partitions: Vec<Partition>,
+    },
     /// A simulation stopped the coordinator here.
     #[error("interrupted at {boundary}")]
     Interrupted {
@@ -70,7 +79,8 @@ impl Error {
             | Self::Impossible { .. }
             | Self::History(_)
             | Self::Refused { .. }
-            | Self::State(StateError::Fenced { .. } | StateError::Corrupt { .. })
+            | Self::State(StateError::Corrupt { .. })
+            | Self::Fenced { .. }
             | Self::Interrupted { .. } => false,
         }
     }
@@ -86,6 +96,7 @@ impl Error {
             Self::Store(StoreError::Unavailable { .. })
             | Self::Contended { .. }
             | Self::State(_)
+            | Self::Fenced { .. }
             | Self::Interrupted { .. } => false,
         }
     }

@@ -52,6 +52,11 @@ impl Schedule {
         self.due.pop_first().map(|(_, key)| key)
     }
 
+    /// What is due next, and when.
+    pub(super) fn first_due(&self) -> Option<&(DateTime<Utc>, Key)> {
+        self.due.first()
+    }
+
     /// When the next is due.
     pub(super) fn next_due(&self) -> Option<DateTime<Utc>> {
         self.due.first().map(|(due_at, _)| *due_at)

@@ -1,6 +1,6 @@
 //! The little that the coordinator keeps beside the log, so that a restart need not read it from the
 //! beginning: how far everything is handled, and what is to be looked at again and when. **All of it follows
-//! from the log and can be dropped.** Only the holder of the lease may write it.
+//! from the log and can be dropped.** What is kept of a partition only the holder of its lease may write.
 
 mod memory;
 mod postgres;
@@ -14,6 +14,8 @@ use events::ids::{OrderId, PaymentId};
 
 pub use memory::MemoryState;
 pub use postgres::{MigrateError, PostgresState, migrate};
+
+use super::partition::Partition;
 
 /// What the coordinator works on, one step at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,26 +37,41 @@ pub struct Wake {
     pub waiting: String,
 }
 
-/// The right to work, until it runs out or somebody else gets it. Each has a number that is higher than
-/// all before it.
+/// The right to work on one partition, until it runs out or somebody else gets it. Each has a number that is
+/// higher than all before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
+    /// Of what.
+    pub partition: Partition,
     /// Its number.
     pub fence: i64,
 }
 
-/// What was kept.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// What a process is told when it says that it is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// How many partitions it is to have.
+    pub share: usize,
+    /// Those that it has got now.
+    pub gained: Vec<Lease>,
+}
+
+/// What was kept of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
+    /// Of which.
+    pub partition: Partition,
     /// Every event up to here is completely handled.
     pub checkpoint: Position,
     /// What is to be looked at again.
     pub wakes: Vec<(Key, Wake)>,
 }
 
-/// What is to be kept from now on, in one transaction.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// What is to be kept of one partition from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
+    /// The right to change it.
+    pub lease: Lease,
     /// Every event up to here is completely handled.
     pub checkpoint: Position,
     /// For each key that changed when it is to be looked at again; `None` for not at all.
@@ -64,12 +81,6 @@ pub struct Changes {
 /// Why nothing was kept.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StateError {
-    /// The lease ran out or belongs to somebody else now. Whoever is told so stops working.
-    #[error("the lease {fence} of the coordinator is held no longer")]
-    Fenced {
-        /// The number of the lease that was shown.
-        fence: i64,
-    },
     /// The place where it is kept failed; trying again later may help.
     #[error("the coordinator's state is unavailable while {doing}: {reason}")]
     Unavailable {
@@ -86,21 +97,26 @@ pub enum StateError {
     },
 }
 
-/// Where the coordinator keeps what it would otherwise have to read the whole log for.
+/// Where coordinators keep what they would otherwise have to read the whole log for, and share the work out.
 #[async_trait]
 pub trait CoordinatorState: Send + Sync + fmt::Debug + 'static {
-    /// Takes the lease for `ttl`, unless another holder's has not run out. A holder that comes again gets a
-    /// new lease, and its old one is fenced off.
-    async fn acquire(&self, holder: &str, ttl: Duration) -> Result<Option<Lease>, StateError>;
+    /// Says that this holder is there for another `ttl`, and takes free partitions for it until it has its
+    /// fair share together with those that it `holds`. Free is what was given back, has run out, or belongs to
+    /// a holder of the same name, whose lease is fenced off then.
+    async fn claim(&self, holder: &str, ttl: Duration, holds: &[Partition]) -> Result<Claim, StateError>;
 
-    /// What was kept.
-    async fn load(&self) -> Result<Kept, StateError>;
+    /// What was kept of these partitions.
+    async fn load(&self, partitions: &[Partition]) -> Result<Vec<Kept>, StateError>;
 
-    /// Keeps changes and renews the lease for `ttl`, in one transaction.
-    async fn save(&self, lease: Lease, ttl: Duration, changes: &Changes) -> Result<(), StateError>;
+    /// Keeps changes and renews their leases for `ttl`, in one transaction. Answers the partitions that belong
+    /// to somebody else now: nothing was kept of these, and whoever is told so stops working on them.
+    async fn save(&self, ttl: Duration, changes: &[Changes]) -> Result<Vec<Partition>, StateError>;
 
-    /// Gives the lease back, so that the next holder need not wait. Nothing when it is lost already.
-    async fn release(&self, lease: Lease) -> Result<(), StateError>;
+    /// Gives leases back, so that the next holder need not wait. Those that are lost already stay as they are.
+    async fn release(&self, leases: &[Lease]) -> Result<(), StateError>;
+
+    /// This holder is there no longer, and needs no share.
+    async fn leave(&self, holder: &str) -> Result<(), StateError>;
 }
 
 impl fmt::Display for Key {
@@ -121,6 +137,11 @@ impl Key {
             Self::Payment(payment_id) => ("payment", payment_id.to_string()),
             Self::Webhook(notification_id) => ("webhook", notification_id.clone()),
         }
+    }
+
+    /// The id alone.
+    pub(super) fn id(&self) -> String {
+        self.to_parts().1
     }
 
     fn from_parts(kind: &str, id: &str) -> Option<Self> {

@@ -73,7 +73,7 @@ impl Next {
 
 /// The categories that the coordinator follows. Not its own: what it wrote it knows, or reads when it
 /// needs to. Holds of stock are its own doing too, but a coordinator that was paused may make one after
-/// its successor has undone the order: whoever has the lease sees to it that every hold has an owner.
+/// its successor has undone the order: whoever has the partition sees to it that every hold has an owner.
 pub(super) const FOLLOWED: [Category; 4] =
     [Category::Order, Category::Payment, Category::Webhook, Category::Inventory];
 

@@ -8,5 +8,6 @@ mod disturbed;
 mod outcomes;
 mod overtaken;
 mod put_aside;
+mod shared;
 mod webhooks;
 mod world;

@@ -3,7 +3,7 @@
 use event_store::{EventStore, Position};
 use events::order::Origin;
 use sagas::{
-    coordinator::{CoordinatorState, Error, Idle, StateError},
+    coordinator::{CoordinatorState, Error, Idle, Kept, PARTITIONS, Partition},
     gateway::sandbox::tokens,
 };
 
@@ -14,6 +14,10 @@ async fn shop() -> World {
     world.receive("CUP", 10).await;
     world.receive("TEAPOT", 10).await;
     world
+}
+
+async fn kept(world: &World) -> Vec<Kept> {
+    world.state.load(&Partition::all().collect::<Vec<_>>()).await.unwrap()
 }
 
 #[tokio::test]
@@ -37,14 +41,15 @@ async fn a_paused_coordinator_that_wakes_doubles_nothing_and_cannot_save_its_che
     world.settle(&mut second).await;
     let expected = world.see(order_id(1)).await;
     let events = world.events().await;
-    let kept = world.state.load().await.unwrap();
+    let before = kept(&world).await;
 
     // It still believes that it has the lease, and takes the same order on.
     let refused = paused.run_until_idle().await.unwrap_err();
-    assert!(matches!(refused, Error::State(StateError::Fenced { .. })), "{refused}");
+    let Error::Fenced { partitions } = &refused else { panic!("{refused}") };
+    assert_eq!(partitions.len(), usize::from(PARTITIONS));
     assert_eq!(world.see(order_id(1)).await, expected);
     assert_eq!(world.events().await, events);
-    assert_eq!(world.state.load().await.unwrap(), kept);
+    assert_eq!(kept(&world).await, before);
     assert_eq!(paused.run_until_idle().await.unwrap(), Idle::StandingBy);
 }
 

@@ -6,4 +6,7 @@
 mod killed;
 mod lease;
 mod memory;
+mod place;
+mod shared;
 mod shop;
+mod upgrade;

@@ -88,8 +88,9 @@ async fn an_order_whose_stream_cannot_be_read_is_put_aside_and_the_others_go_on(
     shop.place(1, &["CUP"], tokens::APPROVE, Origin::Live).await;
     shop.wait_for(1).await;
     running.shut_down().await;
-    let kept = shop.state.load().await.unwrap();
-    assert!(kept.wakes.iter().any(|(_, wake)| wake.waiting == "put_aside"), "{kept:?}");
+    let kept = shop.kept().await;
+    let mut wakes = kept.iter().flat_map(|kept| &kept.wakes);
+    assert!(wakes.any(|(_, wake)| wake.waiting == "put_aside"), "{kept:?}");
     assert!(!shop.checkouts().await.contains_key(&order_id(0).to_string()));
 }
 

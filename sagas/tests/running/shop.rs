@@ -1,7 +1,7 @@
 //! A shop with a store, a provider and a running coordinator, whatever they are made of.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -16,7 +16,7 @@ use events::{
 use futures::{StreamExt, stream};
 use platform::clock::Clock;
 use sagas::{
-    coordinator::{Config, Coordinator, CoordinatorState, Error},
+    coordinator::{Config, Coordinator, CoordinatorState, Error, Kept, Partition},
     gateway::{
         PaymentGateway,
         sandbox::{books::PaymentBook, tokens},
@@ -28,7 +28,10 @@ use uuid::Uuid;
 use write_side::{CommandContext, Commands};
 
 /// Longer than anything here takes on a slow machine.
-const PATIENCE: Duration = Duration::from_mins(2);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Shorter than when serving, so that nobody waits for it long.
+pub(crate) const LEASE_TTL: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
 pub(crate) struct Shop {
@@ -82,7 +85,7 @@ pub(crate) fn succeeds(method: &str) -> bool {
 
 impl Shop {
     pub(crate) fn run(&self, holder: &str) -> Running {
-        let config = Config { lease_ttl: Duration::from_secs(2), ..Config::for_holder(holder) };
+        let config = Config { lease_ttl: LEASE_TTL, ..Config::for_holder(holder) };
         let coordinator = Coordinator::new(
             self.store.clone(),
             Commands::new(self.store.clone()),
@@ -159,6 +162,11 @@ impl Shop {
         }
     }
 
+    /// What was kept of all partitions.
+    pub(crate) async fn kept(&self) -> Vec<Kept> {
+        self.state.load(&Partition::all().collect::<Vec<_>>()).await.unwrap()
+    }
+
     /// The last event of each checkout.
     pub(crate) async fn checkouts(&self) -> HashMap<String, String> {
         let events = self.events().await.into_iter();
@@ -202,6 +210,18 @@ impl Shop {
             assert_eq!(self.commands.inventory.load(sku).await.unwrap().0.reserved(), sold, "{sku}");
         }
         self.assert_nothing_is_doubled().await;
+    }
+
+    /// No event is in the stream of a checkout twice.
+    pub(crate) async fn assert_each_checkout_is_told_once(&self) {
+        let mut seen = BTreeSet::new();
+        for event in self.events().await {
+            if event.stream.category() == "checkout" {
+                let told = (event.stream.to_string(), event.name);
+                assert!(!seen.contains(&told), "{told:?} twice");
+                seen.insert(told);
+            }
+        }
     }
 
     async fn assert_nothing_is_doubled(&self) {

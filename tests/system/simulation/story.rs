@@ -9,7 +9,7 @@ use event_store::{EventStore, Filter, Position, RecordedEvent, memory::FaultPlan
 use events::{DomainEvent, order::OrderEvent};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use sagas::{
-    coordinator::{Coordinator, Error, Idle, StateError},
+    coordinator::{Coordinator, Error, Idle},
     gateway::{Notification, sandbox::tokens},
     webhook,
 };
@@ -191,7 +191,7 @@ impl Teller<'_> {
                         self.shop.restart_clients();
                     }
                 }
-                Err(error @ Error::State(StateError::Fenced { .. })) => {
+                Err(error @ Error::Fenced { .. }) => {
                     self.tell(&format!("replaced: {error}"));
                 }
                 Err(error) if error.is_transient() => {

@@ -2,14 +2,15 @@
 //! keys are worked on at once. Calls to the provider have a bound of their own, so that a slow provider keeps
 //! nobody else waiting.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use event_store::Position;
-use tokio::task::Id;
+use tokio::task::{AbortHandle, Id};
 
 use crate::coordinator::{
     Config,
     memories::Memory,
+    partition::Partition,
     state::Key,
     worker::{Job, Next},
 };
@@ -17,9 +18,8 @@ use crate::coordinator::{
 /// A step that has ended.
 #[derive(Debug)]
 pub(super) struct Done {
-    pub(super) key: Key,
     pub(super) memory: Memory,
-    /// `None` when it was not finished, and is to be done again by the next coordinator.
+    /// `None` when it was not finished, and is to be done again by whoever has the partition next.
     pub(super) next: Option<Next>,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Lanes {
     queues: HashMap<Key, VecDeque<Queued>>,
     checkouts: Crew,
     payments: Crew,
-    tasks: HashMap<Id, Key>,
+    tasks: HashMap<Id, (Key, AbortHandle)>,
 }
 
 /// Those who share a bound.
@@ -56,6 +56,10 @@ impl Crew {
         let key = self.ready.pop_front()?;
         self.working += 1;
         Some(key)
+    }
+
+    fn forget(&mut self, partition: Partition) {
+        self.ready.retain(|key| Partition::of(key) != partition);
     }
 }
 
@@ -87,13 +91,13 @@ impl Lanes {
     }
 
     /// A task does the first job of this key.
-    pub(super) fn started(&mut self, task: Id, key: Key) {
-        self.tasks.insert(task, key);
+    pub(super) fn started(&mut self, task: AbortHandle, key: Key) {
+        self.tasks.insert(task.id(), (key, task));
     }
 
-    /// The task has ended; this is the key that it worked on.
+    /// The task has ended; this is the key that it worked on, unless that was forgotten.
     pub(super) fn forget_task(&mut self, task: Id) -> Option<Key> {
-        self.tasks.remove(&task)
+        self.tasks.remove(&task).map(|(key, _)| key)
     }
 
     /// The first job of this key is done. Answers the position that it belongs to.
@@ -114,6 +118,44 @@ impl Lanes {
     pub(super) fn abandoned(&mut self, key: &Key) {
         let crew = self.crew(key);
         crew.working = crew.working.saturating_sub(1);
+    }
+
+    /// Whether a task works on a key of this partition.
+    pub(super) fn is_at_work_on(&self, partition: Partition) -> bool {
+        self.tasks.values().any(|(key, _)| Partition::of(key) == partition)
+    }
+
+    /// Nothing more is begun in this partition; what was begun goes on.
+    pub(super) fn close(&mut self, partition: Partition) {
+        self.checkouts.forget(partition);
+        self.payments.forget(partition);
+        let at_work: HashSet<&Key> = self.tasks.values().map(|(key, _)| key).collect();
+        self.queues.retain(|key, queue| {
+            let stays = Partition::of(key) != partition;
+            if !stays {
+                queue.truncate(1);
+            }
+            stays || at_work.contains(key)
+        });
+    }
+
+    /// Ends whatever is done in this partition, as if killed.
+    pub(super) fn forget(&mut self, partition: Partition) {
+        let ended: Vec<Id> = self
+            .tasks
+            .iter()
+            .filter(|(_, (key, _))| Partition::of(key) == partition)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ended {
+            if let Some((key, task)) = self.tasks.remove(&id) {
+                task.abort();
+                self.abandoned(&key);
+            }
+        }
+        self.checkouts.forget(partition);
+        self.payments.forget(partition);
+        self.queues.retain(|key, _| Partition::of(key) != partition);
     }
 
     fn crew(&mut self, key: &Key) -> &mut Crew {
@@ -170,5 +212,48 @@ mod tests {
         assert_eq!(ready(&mut lanes), [key("a"), key("b"), payment()]);
         lanes.finished(&key("b"));
         assert_eq!(ready(&mut lanes), [key("c")]);
+    }
+
+    /// A task that never ends works on the first job of this key.
+    fn at_work_on(lanes: &mut Lanes, key: &Key) -> AbortHandle {
+        let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
+        lanes.started(task.clone(), key.clone());
+        task
+    }
+
+    #[tokio::test]
+    async fn in_a_closed_partition_what_was_begun_goes_on_and_nothing_else_is_begun() {
+        let mut lanes = lanes();
+        for _ in 0..2 {
+            lanes.push(key("a"), Job::Wake, Some(at(1)));
+        }
+        assert_eq!(ready(&mut lanes), [key("a")]);
+        let task = at_work_on(&mut lanes, &key("a"));
+        lanes.close(Partition::of(&key("a")));
+        assert!(lanes.is_at_work_on(Partition::of(&key("a"))));
+        assert_eq!(lanes.forget_task(task.id()), Some(key("a")));
+        assert_eq!(lanes.finished(&key("a")), Some(at(1)));
+        assert!(!lanes.is_at_work_on(Partition::of(&key("a"))));
+        assert_eq!(ready(&mut lanes), []);
+    }
+
+    #[tokio::test]
+    async fn what_is_done_in_a_forgotten_partition_is_ended_and_makes_room_for_others() {
+        let mut lanes = lanes();
+        let (lost, other) = (key("a"), key("c"));
+        assert_ne!(Partition::of(&lost), Partition::of(&other));
+        for _ in 0..2 {
+            lanes.push(lost.clone(), Job::Wake, None);
+        }
+        assert_eq!(ready(&mut lanes), [lost.clone()]);
+        let task = at_work_on(&mut lanes, &lost);
+        lanes.push(other.clone(), Job::Wake, None);
+        lanes.push(payment(), Job::Wake, None);
+        lanes.forget(Partition::of(&lost));
+        assert_eq!(lanes.forget_task(task.id()), None);
+        assert_eq!(lanes.checkouts.working, 0);
+        assert_eq!(ready(&mut lanes), [other, payment()]);
+        lanes.push(lost.clone(), Job::Wake, None);
+        assert_eq!(ready(&mut lanes), [lost]);
     }
 }
