@@ -34,7 +34,7 @@ pub struct Report {
     pub streams: Option<Vec<Count>>,
     /// Every read model.
     pub projections: Vec<Projection>,
-    /// What the coordinator has in hand.
+    /// What the coordinators have in hand.
     pub sagas: Sagas,
     /// What hands events on to NATS; none when no relay has run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,18 +97,31 @@ pub struct Parked {
     pub held: i64,
 }
 
-/// What the coordinator has in hand.
+/// What the coordinators have in hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Sagas {
-    /// Everything up to here is handled.
+    /// Everything up to here is handled, in all partitions.
     #[schema(value_type = u64)]
     pub checkpoint: Position,
     /// How far the log goes on behind it, as the store counts: in events where positions are dense.
     pub lag: u64,
-    /// Which process drives them; none when no process does.
-    pub holder: Option<String>,
+    /// Which processes drive them, each its share of the partitions.
+    #[serde(default)]
+    pub holders: Vec<Holder>,
+    /// How many partitions no process drives.
+    #[serde(default)]
+    pub free_partitions: i64,
     /// Checkouts, payments and webhooks in flight, by what they wait for.
     pub in_flight: Vec<Count>,
+}
+
+/// A process that drives a share of the sagas.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, sqlx::FromRow)]
+pub struct Holder {
+    /// Which.
+    pub holder: String,
+    /// How many partitions it has.
+    pub partitions: i64,
 }
 
 /// What hands events on to NATS.

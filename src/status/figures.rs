@@ -4,7 +4,7 @@
 use event_store::{EventStore, Position};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
-use super::{Building, Count, Parked, Projection, Relay, Report, Sagas, Sources};
+use super::{Building, Count, Holder, Parked, Projection, Relay, Report, Sagas, Sources};
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -44,11 +44,21 @@ async fn streams(log: &PgPool) -> Result<Vec<Count>, sqlx::Error> {
 }
 
 async fn sagas(service: &PgPool, head: Position) -> Result<Sagas, sqlx::Error> {
-    let (checkpoint, holder): (i64, Option<String>) = sqlx::query_as(
-        "select coalesce((select min(position) from sagas.checkpoint), 0),
-            (select holder from sagas.lease where runs_out_at > clock_timestamp() limit 1)",
+    // What no coordinator has saved yet begins where the release before partitions was, as it does for them.
+    let (checkpoint, partitions): (i64, i64) = sqlx::query_as(
+        "with before as (
+            select coalesce((select position from sagas.checkpoint where name = 'coordinator'), 0) as position)
+         select coalesce(min(coalesce(partition.checkpoint, before.position)), before.position),
+                count(partition.number)
+           from before left join sagas.partition on true group by before.position",
     )
     .fetch_one(service)
+    .await?;
+    let holders: Vec<Holder> = sqlx::query_as(
+        "select holder, count(*) as partitions from sagas.partition
+          where runs_out_at > clock_timestamp() group by holder order by holder",
+    )
+    .fetch_all(service)
     .await?;
     let in_flight = sqlx::query_as(
         "select kind || ': ' || waiting as name, count(*) as count from sagas.wake group by 1 order by 1",
@@ -57,7 +67,14 @@ async fn sagas(service: &PgPool, head: Position) -> Result<Sagas, sqlx::Error> {
     .await?;
     let checkpoint =
         Position::from_column(checkpoint).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-    Ok(Sagas { checkpoint, lag: head.distance_from(checkpoint), holder, in_flight })
+    let driven: i64 = holders.iter().map(|holder| holder.partitions).sum();
+    Ok(Sagas {
+        checkpoint,
+        lag: head.distance_from(checkpoint),
+        holders,
+        free_partitions: partitions - driven,
+        in_flight,
+    })
 }
 
 async fn relay(service: &PgPool, head: Position) -> Result<Option<Relay>, sqlx::Error> {

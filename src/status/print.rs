@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Count, Projection, Report};
+use super::{Count, Projection, Report, Sagas};
 use crate::table::{number, table};
 
 /// Asks the server at `url`. When none answers, the error says how to start one.
@@ -35,8 +35,7 @@ pub fn show(report: &Report) -> String {
         None => vec![format!("log: up to position {}", report.head)],
     };
     sections.push(projections(&report.projections));
-    let driver = report.sagas.holder.as_deref().unwrap_or("no process");
-    sections.push(format!("sagas: driven by {driver}, {} events behind", report.sagas.lag));
+    sections.push(sagas(&report.sagas));
     sections.push(if report.sagas.in_flight.is_empty() {
         "nothing is in flight".to_owned()
     } else {
@@ -53,6 +52,20 @@ pub fn show(report: &Report) -> String {
         counts("needs a person (GET /attention)", &report.attention)
     });
     sections.join("\n\n")
+}
+
+/// Who drives what, and how far behind.
+fn sagas(sagas: &Sagas) -> String {
+    let driven = match (sagas.holders.as_slice(), sagas.free_partitions) {
+        ([], _) => "driven by no process".to_owned(),
+        ([only], 0) => format!("driven by {}", only.holder),
+        (several, free) => {
+            let each = several.iter().map(|holder| format!("{} by {}", holder.partitions, holder.holder));
+            let free = (free > 0).then(|| format!("{free} by no process"));
+            format!("partitions driven: {}", each.chain(free).collect::<Vec<_>>().join(", "))
+        }
+    };
+    format!("sagas: {driven}; {} events behind", sagas.lag)
 }
 
 fn counts(title: &str, counts: &[Count]) -> String {
@@ -102,10 +115,14 @@ mod tests {
     use event_store::Position;
 
     use super::*;
-    use crate::status::{Parked, Relay, Sagas};
+    use crate::status::{Holder, Parked, Relay, Sagas};
 
     fn at(column: i64) -> Position {
         Position::from_column(column).unwrap()
+    }
+
+    fn holder(name: &str, partitions: i64) -> Holder {
+        Holder { holder: name.to_owned(), partitions }
     }
 
     fn report() -> Report {
@@ -131,7 +148,8 @@ mod tests {
             sagas: Sagas {
                 checkpoint: at(4711),
                 lag: 0,
-                holder: Some("pid 1".to_owned()),
+                holders: vec![holder("pid 1", 16)],
+                free_partitions: 0,
                 in_flight: Vec::new(),
             },
             relay: Some(Relay { checkpoint: at(4_000), lag: 711, holder: Some("pid 2".to_owned()) }),
@@ -154,6 +172,20 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected} is not in:\n{text}");
         }
+    }
+
+    #[test]
+    fn a_person_sees_who_drives_which_share_of_the_sagas() {
+        let driven = |holders: Vec<Holder>, free_partitions| {
+            super::sagas(&Sagas { holders, free_partitions, ..report().sagas })
+        };
+        let shared = driven(vec![holder("pid 1", 6), holder("pid 2", 5)], 5);
+        assert_eq!(
+            shared,
+            "sagas: partitions driven: 6 by pid 1, 5 by pid 2, 5 by no process; 0 events behind"
+        );
+        assert_eq!(driven(vec![holder("pid 1", 16)], 0), "sagas: driven by pid 1; 0 events behind");
+        assert_eq!(driven(vec![], 16), "sagas: driven by no process; 0 events behind");
     }
 
     #[tokio::test]

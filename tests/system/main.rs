@@ -21,6 +21,7 @@ mod poison;
 mod relayed;
 mod roles;
 mod rolling_back;
+mod shared_out;
 mod simulation;
 mod unknown_outcomes;
 mod webhooks;
