@@ -3,7 +3,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,12 +19,19 @@ use sagas::{
     gateway::{Answer, Call, Notification, PaymentGateway, VerifyError},
 };
 use serde_json::Value;
-use tokio::{runtime, sync::oneshot, time::Instant};
+use tokio::{
+    runtime,
+    sync::{Semaphore, oneshot},
+    time::Instant,
+};
 
 use crate::{
     place::Place,
     shop::{LEASE_TTL, Shop, order_id},
 };
+
+/// How long it takes at most to hand a partition over, on a machine that is busy with other things.
+const SECONDS: Duration = Duration::from_secs(8);
 
 /// Remembers which payments were worked on through it.
 #[derive(Debug)]
@@ -160,16 +170,16 @@ async fn what_one_leaves_that_is_killed_the_other_goes_on_with_in_the_time_of_a_
 #[tokio::test(flavor = "multi_thread")]
 async fn who_joins_gets_a_share_and_who_leaves_gives_it_back_while_work_goes_on() {
     let (place, shop) = stocked().await;
-    let first = shop.run("a");
+    let first = shop.run_with_long_leases("a");
     shop.place_all(0..30).await;
-    let second = shop.run("b");
+    let second = shop.run_with_long_leases("b");
     place.wait_for_holders(&[("a", 8), ("b", 8)]).await;
     shop.place_all(30..60).await;
-    let third = shop.run("c");
+    let third = shop.run_with_long_leases("c");
     let began = Instant::now();
     place.wait_for_holders(&[("a", 6), ("b", 5), ("c", 5)]).await;
     let joined = began.elapsed();
-    assert!(joined < Duration::from_secs(8), "{joined:?}");
+    assert!(joined < SECONDS, "{joined:?}");
     shop.place_all(60..90).await;
     second.shut_down().await;
     place.wait_for_holders(&[("a", 8), ("c", 8)]).await;
@@ -177,6 +187,77 @@ async fn who_joins_gets_a_share_and_who_leaves_gives_it_back_while_work_goes_on(
     first.shut_down().await;
     third.shut_down().await;
     shop.assert_all_is_right(90, &place.books().await).await;
+    shop.assert_each_checkout_is_told_once().await;
+}
+
+/// A provider that does not answer before it is told to.
+#[derive(Debug)]
+struct Silent {
+    inner: Arc<dyn PaymentGateway>,
+    asked: AtomicUsize,
+    may_answer: Semaphore,
+}
+
+#[async_trait]
+impl PaymentGateway for Silent {
+    fn provider(&self) -> &'static str {
+        self.inner.provider()
+    }
+
+    async fn perform(&self, call: &Call) -> Answer {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let _may_answer = self.may_answer.acquire().await.unwrap();
+        self.inner.perform(call).await
+    }
+
+    async fn look_up(&self, call: &Call) -> Option<Answer> {
+        self.inner.look_up(call).await
+    }
+
+    fn verify(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: DateTime<Utc>,
+    ) -> Result<Notification, VerifyError> {
+        self.inner.verify(headers, body, now)
+    }
+
+    fn interpret(&self, notification: &Value) -> Option<(Operation, Answer)> {
+        self.inner.interpret(notification)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn steps_that_take_too_long_keep_no_partition_from_who_is_to_have_it() {
+    let (place, shop) = stocked().await;
+    let silent = Arc::new(Silent {
+        inner: shop.gateway.clone(),
+        asked: AtomicUsize::new(0),
+        may_answer: Semaphore::new(0),
+    });
+    let first = Shop { gateway: silent.clone(), ..shop.clone() }.run_with_long_leases("a");
+    shop.place_all(0..30).await;
+    while silent.asked.load(Ordering::SeqCst) < 30 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let second = shop.run_with_long_leases("b");
+    let began = Instant::now();
+    place.wait_for_holders(&[("a", 8), ("b", 8)]).await;
+    let joined = began.elapsed();
+    assert!(joined < SECONDS, "{joined:?}");
+
+    let given: BTreeSet<Partition> = Partition::all().skip(8).collect();
+    let is_given = |number: &usize| given.contains(&Partition::of(&Key::Checkout(order_id(*number))));
+    let moved: Vec<usize> = (0..30).filter(is_given).collect();
+    shop.wait_for(moved.len()).await;
+    let ended = shop.checkouts().await;
+    assert!(moved.iter().all(|number| ended[&order_id(*number).to_string()] != "CheckoutStockReserved"));
+    silent.may_answer.add_permits(100);
+    shop.wait_for(30).await;
+    first.shut_down().await;
+    second.shut_down().await;
+    shop.assert_all_is_right(30, &place.books().await).await;
     shop.assert_each_checkout_is_told_once().await;
 }
 

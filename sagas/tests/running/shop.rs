@@ -85,7 +85,15 @@ pub(crate) fn succeeds(method: &str) -> bool {
 
 impl Shop {
     pub(crate) fn run(&self, holder: &str) -> Running {
-        let config = Config { lease_ttl: LEASE_TTL, ..Config::for_holder(holder) };
+        self.run_with(Config { lease_ttl: LEASE_TTL, ..Config::for_holder(holder) })
+    }
+
+    /// With leases that do not run out while a test goes on.
+    pub(crate) fn run_with_long_leases(&self, holder: &str) -> Running {
+        self.run_with(Config { lease_ttl: PATIENCE, ..Config::for_holder(holder) })
+    }
+
+    fn run_with(&self, config: Config) -> Running {
         let coordinator = Coordinator::new(
             self.store.clone(),
             Commands::new(self.store.clone()),

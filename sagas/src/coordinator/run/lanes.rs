@@ -168,6 +168,10 @@ impl Lanes {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::task::JoinHandle;
+
     use super::*;
 
     fn lanes() -> Lanes {
@@ -215,9 +219,9 @@ mod tests {
     }
 
     /// A task that never ends works on the first job of this key.
-    fn at_work_on(lanes: &mut Lanes, key: &Key) -> AbortHandle {
-        let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
-        lanes.started(task.clone(), key.clone());
+    fn at_work_on(lanes: &mut Lanes, key: &Key) -> JoinHandle<()> {
+        let task = tokio::spawn(std::future::pending());
+        lanes.started(task.abort_handle(), key.clone());
         task
     }
 
@@ -251,6 +255,8 @@ mod tests {
         lanes.push(payment(), Job::Wake, None);
         lanes.forget(Partition::of(&lost));
         assert_eq!(lanes.forget_task(task.id()), None);
+        let ended = tokio::time::timeout(Duration::from_secs(10), task).await;
+        assert!(ended.is_ok_and(|ended| ended.is_err_and(|error| error.is_cancelled())));
         assert_eq!(lanes.checkouts.working, 0);
         assert_eq!(ready(&mut lanes), [other, payment()]);
         lanes.push(lost.clone(), Job::Wake, None);
