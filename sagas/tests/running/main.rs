@@ -3,10 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod apart;
 mod killed;
 mod lease;
 mod memory;
 mod place;
+mod providers;
 mod shared;
 mod shop;
 mod upgrade;

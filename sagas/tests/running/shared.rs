@@ -3,117 +3,23 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use async_trait::async_trait;
-use axum::http::HeaderMap;
-use chrono::{DateTime, Utc};
-use events::{ids::PaymentId, payment::Operation};
-use sagas::{
-    coordinator::{Changes, Claim, CoordinatorState, Kept, Key, Lease, PARTITIONS, Partition, StateError},
-    gateway::{Answer, Call, Notification, PaymentGateway, VerifyError},
-};
-use serde_json::Value;
-use tokio::{
-    runtime,
-    sync::{Semaphore, oneshot},
-    time::Instant,
-};
+use events::ids::PaymentId;
+use sagas::coordinator::{Key, PARTITIONS, Partition};
+use tokio::time::Instant;
 
 use crate::{
+    apart::Apart,
     place::Place,
+    providers::{Overheard, Silent},
     shop::{LEASE_TTL, Shop, order_id},
 };
 
 /// How long it takes at most to hand a partition over, on a machine that is busy with other things.
 const SECONDS: Duration = Duration::from_secs(8);
-
-/// Remembers which payments were worked on through it.
-#[derive(Debug)]
-struct Overheard {
-    inner: Arc<dyn PaymentGateway>,
-    calls: Mutex<Vec<PaymentId>>,
-}
-
-impl Overheard {
-    fn new(inner: Arc<dyn PaymentGateway>) -> Arc<Self> {
-        Arc::new(Self { inner, calls: Mutex::default() })
-    }
-
-    fn payments(&self) -> BTreeSet<PaymentId> {
-        self.calls.lock().unwrap().iter().copied().collect()
-    }
-}
-
-#[async_trait]
-impl PaymentGateway for Overheard {
-    fn provider(&self) -> &'static str {
-        self.inner.provider()
-    }
-
-    async fn perform(&self, call: &Call) -> Answer {
-        self.calls.lock().unwrap().push(call.payment_id);
-        self.inner.perform(call).await
-    }
-
-    async fn look_up(&self, call: &Call) -> Option<Answer> {
-        self.inner.look_up(call).await
-    }
-
-    fn verify(
-        &self,
-        headers: &HeaderMap,
-        body: &[u8],
-        now: DateTime<Utc>,
-    ) -> Result<Notification, VerifyError> {
-        self.inner.verify(headers, body, now)
-    }
-
-    fn interpret(&self, notification: &Value) -> Option<(Operation, Answer)> {
-        self.inner.interpret(notification)
-    }
-}
-
-/// Remembers for which partitions somebody was refused.
-#[derive(Debug)]
-struct Watched {
-    inner: Arc<dyn CoordinatorState>,
-    refused: Arc<Mutex<BTreeSet<Partition>>>,
-    /// Held while the database is asked.
-    asking: Arc<tokio::sync::Mutex<()>>,
-}
-
-#[async_trait]
-impl CoordinatorState for Watched {
-    async fn claim(&self, holder: &str, ttl: Duration, holds: &[Partition]) -> Result<Claim, StateError> {
-        let _asking = self.asking.lock().await;
-        self.inner.claim(holder, ttl, holds).await
-    }
-
-    async fn load(&self, partitions: &[Partition]) -> Result<Vec<Kept>, StateError> {
-        self.inner.load(partitions).await
-    }
-
-    async fn save(&self, ttl: Duration, changes: &[Changes]) -> Result<Vec<Partition>, StateError> {
-        let _asking = self.asking.lock().await;
-        let lost = self.inner.save(ttl, changes).await?;
-        self.refused.lock().unwrap().extend(&lost);
-        Ok(lost)
-    }
-
-    async fn release(&self, leases: &[Lease]) -> Result<(), StateError> {
-        self.inner.release(leases).await
-    }
-
-    async fn leave(&self, holder: &str) -> Result<(), StateError> {
-        self.inner.leave(holder).await
-    }
-}
 
 async fn stocked() -> (Place, Shop) {
     let place = Place::new().await;
@@ -190,52 +96,10 @@ async fn who_joins_gets_a_share_and_who_leaves_gives_it_back_while_work_goes_on(
     shop.assert_each_checkout_is_told_once().await;
 }
 
-/// A provider that does not answer before it is told to.
-#[derive(Debug)]
-struct Silent {
-    inner: Arc<dyn PaymentGateway>,
-    asked: AtomicUsize,
-    may_answer: Semaphore,
-}
-
-#[async_trait]
-impl PaymentGateway for Silent {
-    fn provider(&self) -> &'static str {
-        self.inner.provider()
-    }
-
-    async fn perform(&self, call: &Call) -> Answer {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        let _may_answer = self.may_answer.acquire().await.unwrap();
-        self.inner.perform(call).await
-    }
-
-    async fn look_up(&self, call: &Call) -> Option<Answer> {
-        self.inner.look_up(call).await
-    }
-
-    fn verify(
-        &self,
-        headers: &HeaderMap,
-        body: &[u8],
-        now: DateTime<Utc>,
-    ) -> Result<Notification, VerifyError> {
-        self.inner.verify(headers, body, now)
-    }
-
-    fn interpret(&self, notification: &Value) -> Option<(Operation, Answer)> {
-        self.inner.interpret(notification)
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn steps_that_take_too_long_keep_no_partition_from_who_is_to_have_it() {
     let (place, shop) = stocked().await;
-    let silent = Arc::new(Silent {
-        inner: shop.gateway.clone(),
-        asked: AtomicUsize::new(0),
-        may_answer: Semaphore::new(0),
-    });
+    let silent = Silent::new(shop.gateway.clone());
     let first = Shop { gateway: silent.clone(), ..shop.clone() }.run_with_long_leases("a");
     shop.place_all(0..30).await;
     while silent.asked.load(Ordering::SeqCst) < 30 {
@@ -259,47 +123,6 @@ async fn steps_that_take_too_long_keep_no_partition_from_who_is_to_have_it() {
     second.shut_down().await;
     shop.assert_all_is_right(30, &place.books().await).await;
     shop.assert_each_checkout_is_told_once().await;
-}
-
-/// A coordinator in a process of its own, as far as threads and connections go.
-struct Apart {
-    runtime: runtime::Handle,
-    refused: Arc<Mutex<BTreeSet<Partition>>>,
-    asking: Arc<tokio::sync::Mutex<()>>,
-    shut_down: oneshot::Sender<()>,
-    thread: std::thread::JoinHandle<()>,
-}
-
-impl Apart {
-    fn run(place: &Arc<Place>, holder: &'static str) -> Self {
-        let refused = Arc::new(Mutex::default());
-        let asking = Arc::new(tokio::sync::Mutex::default());
-        let (shut_down, stop) = oneshot::channel();
-        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let handle = runtime.handle().clone();
-        let (place, watched, quiet) = (place.clone(), Arc::clone(&refused), Arc::clone(&asking));
-        let thread = std::thread::spawn(move || {
-            runtime.block_on(async move {
-                let mut shop = place.shop().await;
-                shop.state = Arc::new(Watched { inner: shop.state, refused: watched, asking: quiet });
-                let running = shop.run(holder);
-                stop.await.unwrap();
-                running.shut_down().await;
-            });
-        });
-        Self { runtime: handle, refused, asking, shut_down, thread }
-    }
-
-    /// Nothing in it goes on for so long. Not in the middle of a transaction: what then becomes of it only its
-    /// own clock would tell, and no refusal.
-    async fn pause(&self, length: Duration) {
-        let asking = Arc::clone(&self.asking);
-        let pausing = async move {
-            let _quiet = asking.lock().await;
-            std::thread::sleep(length);
-        };
-        self.runtime.spawn(pausing).await.unwrap();
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -249,7 +249,7 @@ mod tests {
         for _ in 0..2 {
             lanes.push(lost.clone(), Job::Wake, None);
         }
-        assert_eq!(ready(&mut lanes), [lost.clone()]);
+        assert_eq!(ready(&mut lanes), std::slice::from_ref(&lost));
         let task = at_work_on(&mut lanes, &lost);
         lanes.push(other.clone(), Job::Wake, None);
         lanes.push(payment(), Job::Wake, None);

@@ -79,7 +79,9 @@ impl Reign<'_> {
         }
         if !late.is_empty() {
             tracing::warn!(partitions = listed(&late), "steps that take too long are left to who comes next");
-            late.iter().for_each(|partition| self.lanes.forget(*partition));
+            for partition in &late {
+                self.lanes.forget(*partition);
+            }
             ready.append(&mut late);
         }
         if ready.is_empty() {
