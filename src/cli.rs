@@ -78,7 +78,7 @@ pub(crate) enum Command {
     /// Show every event that comes on NATS, with gaps and doubles, as a system outside would get it
     ///
     /// `counterfoil serve --roles …,relay` publishes every event of the log to the JetStream stream COUNTERFOIL, on
-    /// the subject counterfoil.<category>.<event>, in the order of the log. This reads them as mail, warehouse or
+    /// the subject `counterfoil.<category>.<event>`, in the order of the log. This reads them as mail, warehouse or
     /// search would: it needs nothing of Counterfoil but the address of NATS, leaves nothing behind there, and goes
     /// on where it was when its connection breaks. What comes of each stream is held against its revisions: what is
     /// missing, came twice or comes behind later events is said. It ends with a summary, at Ctrl-C or after --count.
@@ -87,7 +87,7 @@ pub(crate) enum Command {
         /// What to listen to; `*` stands for one word, `>` for all that follow
         #[arg(default_value = relay::ANYTHING)]
         subject: String,
-        /// The NATS server, as in nats://user:password@host:4222 [default: COUNTERFOIL_NATS_URL, or nats_url in the configuration file]
+        /// The NATS server, as in `nats://user:password@host:4222`; without it, the setting `nats_url`
         #[arg(long, value_name = "URL")]
         nats_url: Option<String>,
         /// Where to begin: `new` with what comes from now on, `start` with the oldest that NATS has, or a position

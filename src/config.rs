@@ -35,7 +35,7 @@ pub struct Flags {
     #[arg(long, value_name = "ADDRESS")]
     pub sandbox_listen: Option<String>,
     /// The NATS server, with JetStream, that the role relay publishes every event to, as in
-    /// nats://user:password@host:4222; several of one cluster with commas between them
+    /// `nats://user:password@host:4222`; several of one cluster with commas between them
     #[arg(long, value_name = "URL")]
     pub nats_url: Option<String>,
     /// How long a checkout may take before it is given up, in seconds [default: 900]

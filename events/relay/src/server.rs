@@ -211,7 +211,8 @@ fn is_of_tls(error: &ConnectError) -> bool {
     let mut next = std::error::Error::source(error);
     while let Some(error) = next {
         let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if error.is::<rustls::Error>() || inside.is_some_and(|inside| inside.is::<rustls::Error>()) {
+        let inside = inside.and_then(|inside| inside.downcast_ref::<rustls::Error>());
+        if error.is::<rustls::Error>() || inside.is_some() {
             return true;
         }
         next = error.source();
