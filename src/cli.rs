@@ -120,7 +120,7 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Run the sandbox payment provider as a process of its own
+    /// Run the sandbox payment provider as a process of its own, on the database of the server
     #[command(after_help = SANDBOX_TOKENS)]
     Sandbox {
         #[command(flatten)]
@@ -284,6 +284,9 @@ pub(crate) enum ImportSource {
 }
 
 const SANDBOX_TOKENS: &str = "\
+It listens where --sandbox-listen says and signs its webhooks with COUNTERFOIL_WEBHOOK_SECRET, which the
+server that is started with --provider-url has to know, too.
+
 Test tokens, to be given as payment_method:
   tok_approve                 approves
   tok_decline                 declines

@@ -2,16 +2,22 @@
 //! server in the data directory, or one that was given. Opening it brings every room's schema up to date
 //! before anything reads or writes.
 
-use std::str::FromStr;
+use std::{
+    str::FromStr,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail};
-use platform::postgres::{Databases, Passwords, embedded, provision};
+use platform::postgres::{self, Databases, Passwords, embedded, provision};
 use sqlx::{ConnectOptions, Connection, migrate::MigrateError, postgres::PgConnectOptions};
 
 use crate::{config::Settings, log::Log};
 
 /// The name of the database on its server, unless the given URL names another.
 const NAME: &str = "counterfoil";
+
+/// How long a process that is to join another one's server waits for it to be there.
+const JOIN_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Any number that no other program in the same database would choose for its own lock.
 const MIGRATING: i64 = 0x4d49_4752_4154_4521;
@@ -30,19 +36,10 @@ impl Database {
     /// Starts the private server or finds the given one, makes roles and database, and migrates. A process
     /// that runs some of the roles joins the private server of another that runs others.
     pub async fn open(settings: &Settings) -> Result<Self> {
-        let joined = if settings.runs_all() { None } else { attach(settings).await? };
-        let (roles, server) = match (&settings.database_url, joined) {
-            (Some(url), _) => (given(settings, "database_url", url).await?, None),
-            (None, Some(roles)) => {
-                tracing::info!(data_dir = %settings.data_dir.display(), "joining the embedded Postgres of another process; it ends with that one");
-                (roles, None)
-            }
-            (None, None) => {
-                let server = embedded::Server::start(&settings.data_dir)
-                    .await
-                    .context("cannot start the embedded Postgres")?;
-                (server.databases(NAME).await.context("cannot prepare the embedded Postgres")?, Some(server))
-            }
+        let may_join = !settings.runs_all() || settings.provider_url.is_some();
+        let (roles, server) = match &settings.database_url {
+            Some(url) => (given(settings, "database_url", url).await?, None),
+            None => embedded(settings, may_join).await?,
         };
         migrate(&roles).await.map_err(|error| of_a_newer_release(error, settings))?;
         let log = place_log(settings, &roles).await?;
@@ -67,11 +64,40 @@ impl Database {
         self.server.is_some()
     }
 
+    /// The end of the private server that was joined, which this process cannot outlive; `None` where it
+    /// joined none.
+    pub fn end_of_joined(&self, settings: &Settings) -> Option<impl Future<Output = ()> + use<>> {
+        let joined = settings.database_url.is_none() && self.server.is_none();
+        let (data_dir, port) = (settings.data_dir.clone(), self.roles.service.get_port());
+        joined.then_some(async move { embedded::until_left(&data_dir, port).await })
+    }
+
     /// Stops the private server, if there is one. Everything that uses it has to be gone.
     pub fn close(self) -> Result<()> {
         match self.server {
             Some(server) => server.stop().context("cannot stop the embedded Postgres"),
             None => Ok(()),
+        }
+    }
+}
+
+/// The private server in the data directory: that of another process, where there is one and it may be
+/// joined, else our own. Of several processes that start at once one starts it, and the others join.
+async fn embedded(settings: &Settings, may_join: bool) -> Result<(Databases, Option<embedded::Server>)> {
+    let deadline = Instant::now() + JOIN_PATIENCE;
+    loop {
+        if may_join && let Some(roles) = attach(settings).await? {
+            tracing::info!(data_dir = %settings.data_dir.display(), "joined the embedded Postgres of another process, and ends with that one");
+            return Ok((roles, None));
+        }
+        match embedded::Server::start(&settings.data_dir).await {
+            Ok(server) => {
+                let roles = server.databases(NAME).await.context("cannot prepare the embedded Postgres")?;
+                return Ok((roles, Some(server)));
+            }
+            // Whoever has it is about to start the server, or to stop it.
+            Err(postgres::Error::InUse { .. }) if may_join && Instant::now() < deadline => {}
+            Err(error) => return Err(error).context("cannot start the embedded Postgres"),
         }
     }
 }
@@ -112,8 +138,11 @@ async fn place_log(settings: &Settings, roles: &Databases) -> Result<Log> {
 async fn given(settings: &Settings, name: &'static str, url: &str) -> Result<Databases> {
     let blamed = settings.blame(name);
     // The URL may hold a password: neither it nor the parser's view of it is shown.
+    let is_postgres = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
     let admin = PgConnectOptions::from_str(url)
-        .map_err(|_| anyhow::anyhow!("{blamed} is not a URL like postgres://user:password@host:5432/name"))?;
+        .ok()
+        .filter(|_| is_postgres)
+        .with_context(|| format!("{blamed} is not a URL like postgres://user:password@host:5432/name"))?;
     std::fs::create_dir_all(&settings.data_dir)
         .with_context(|| format!("cannot make the directory {}", settings.data_dir.display()))?;
     let passwords = Passwords::load_or_generate(&settings.data_dir).with_context(|| {

@@ -3,7 +3,7 @@
 
 mod nats;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use axum::{Router, middleware};
@@ -32,7 +32,7 @@ use tokio::net::TcpListener;
 use write_side::{Commands, api};
 
 use crate::{
-    config::{Role, Settings},
+    config::{Origin, Role, Settings},
     database::Database,
     docs, log,
     status::{self, Status},
@@ -65,6 +65,13 @@ impl Running {
         let nats = nats::address(settings).await?;
         let database = Database::open(settings).await?;
         let shutdown = Shutdown::new();
+
+        if let Some(end) = database.end_of_joined(settings) {
+            let stopping = shutdown.token();
+            shutdown.spawn("the embedded Postgres of another process", async move {
+                stopping.run_until_cancelled(end).await;
+            });
+        }
 
         let store = database.log.open(settings).await?;
         if !log::check(settings, &*store, &database.roles).await? {
@@ -185,7 +192,17 @@ async fn start_sandbox(
     clock: &Clock,
     shutdown: &Shutdown,
 ) -> Result<String> {
-    let listener = TcpListener::bind(settings.sandbox_listen).await.with_context(|| {
+    let bound = match TcpListener::bind(settings.sandbox_listen).await {
+        // Of several processes with sandboxes each has its own, on the same books.
+        Err(error)
+            if error.kind() == io::ErrorKind::AddrInUse
+                && *settings.origin("sandbox_listen") == Origin::Default =>
+        {
+            TcpListener::bind((settings.sandbox_listen.ip(), 0)).await
+        }
+        bound => bound,
+    };
+    let listener = bound.with_context(|| {
         format!(
             "the sandbox provider cannot listen on {}: choose another address with --sandbox-listen",
             settings.sandbox_listen

@@ -20,6 +20,9 @@ pub async fn ask(url: &str) -> Result<Report> {
         Err(error) => return Err(error).with_context(|| format!("asking {url}")),
     };
     let status = response.status();
+    if status == reqwest::StatusCode::NOT_FOUND {
+        bail!("{url} is not a server of Counterfoil; name another with --url");
+    }
     if !status.is_success() {
         bail!(
             "the server at {url} answers {status}: it cannot reach its database just now; try again in a moment"

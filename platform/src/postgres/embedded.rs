@@ -37,6 +37,9 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(5);
 /// How soon a server that died is noticed, and how long before another try to launch it.
 const WATCH: Duration = Duration::from_millis(200);
+
+/// How often a process looks whether the server that it joined is still there.
+const WATCH_JOINED: Duration = Duration::from_secs(1);
 const LOCK: &str = "counterfoil.lock";
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -306,6 +309,22 @@ pub async fn attach(data_dir: &Path, name: &str) -> Result<Option<Databases>, Er
     let Some(postmaster) = running else { return Ok(None) };
     let passwords = Passwords::load_or_generate(data_dir)?;
     Ok(Some(provision(&superuser(postmaster.port, &passwords), &passwords, name).await?))
+}
+
+/// Waits until the server that another process runs on a data directory, and that was joined at `port`, is
+/// there no more: its process has ended, or another one has taken its place.
+pub async fn until_left(data_dir: &Path, port: u16) {
+    let cluster = Cluster { directory: data_dir.join("postgres") };
+    loop {
+        tokio::time::sleep(WATCH_JOINED).await;
+        let lock = OpenOptions::new().write(true).open(data_dir.join(LOCK));
+        let is_held = lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)));
+        // A server that died is started again at its port, and meanwhile says nothing.
+        let is_the_same = cluster.postmaster().is_none_or(|postmaster| postmaster.port == port);
+        if !is_held || !is_the_same {
+            return;
+        }
+    }
 }
 
 fn superuser(port: u16, passwords: &Passwords) -> PgConnectOptions {

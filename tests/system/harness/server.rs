@@ -5,7 +5,7 @@ use std::{
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -151,15 +151,20 @@ impl Server {
         self.wait_until_ready().await;
     }
 
-    /// Asks it to stop, and waits until it has.
-    pub(crate) async fn stop(&mut self) {
-        self.signal(Signal::SIGTERM);
+    /// Waits until it has ended, and says how.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
         let process = &mut self.process;
-        let status = eventually("the server stops", || {
+        eventually("the server ends", || {
             let ended = process.try_wait().unwrap();
             async move { ended }
         })
-        .await;
+        .await
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) async fn stop(&mut self) {
+        self.signal(Signal::SIGTERM);
+        let status = self.ended().await;
         assert!(status.success(), "it stopped with {status}: {}", self.log_end());
     }
 
