@@ -23,7 +23,6 @@ FEATURES = fault-injection
 # With COUNTERFOIL_RETAIL_DATA, also the tests on real orders, which are ignored without it.
 test: setup
 	deploy/check
-	@tests/get-nats-server
 	cargo test --workspace --features $(FEATURES)
 ifdef COUNTERFOIL_RETAIL_DATA
 	cargo test --workspace --features $(FEATURES) real_history -- --ignored

@@ -140,17 +140,19 @@ fn greeting(address: SocketAddr) -> io::Result<()> {
     stream.read_exact(&mut [0; 5])
 }
 
-/// Where `tests/get-nats-server` put it, unless there is a better one.
+/// Where `deploy/get-tools` put it, unless there is a better one.
 #[allow(clippy::panic)]
 fn executable() -> PathBuf {
     const NAME: &str = "nats-server";
     if let Some(path) = env::var_os("COUNTERFOIL_NATS_SERVER") {
         return path.into();
     }
-    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/nats-server/bin");
+    let target = env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
+    let ours = target.join("tools/bin");
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path).chain([ours]).map(|folder| folder.join(NAME)).find(|it| it.is_file());
     found.unwrap_or_else(|| {
-        panic!("there is no nats-server here: tests/get-nats-server gets it, and so does `make test`")
+        panic!("there is no nats-server here: deploy/get-tools gets it, and so does `make test`")
     })
 }
