@@ -1,11 +1,8 @@
-//! The provider as a test sees it: overheard, or silent.
+//! The provider as a test sees it: overheard, and silent if it has to be.
 
 use std::{
     collections::BTreeSet,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 
 use async_trait::async_trait;
@@ -16,18 +13,31 @@ use sagas::gateway::{Answer, Call, Notification, PaymentGateway, VerifyError};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-/// Remembers which payments were worked on through it.
+/// Remembers which payments were worked on through it, and answers a call for each permit.
 #[derive(Debug)]
 pub(crate) struct Overheard {
     inner: Arc<dyn PaymentGateway>,
     calls: Mutex<Vec<PaymentId>>,
+    may_answer: Semaphore,
 }
 
 impl Overheard {
+    /// One that answers like the one behind it.
     pub(crate) fn new(inner: Arc<dyn PaymentGateway>) -> Arc<Self> {
-        Arc::new(Self { inner, calls: Mutex::default() })
+        Arc::new(Self { inner, calls: Mutex::default(), may_answer: Semaphore::new(Semaphore::MAX_PERMITS) })
     }
 
+    /// One that answers nothing before it is told to.
+    pub(crate) fn silent(inner: Arc<dyn PaymentGateway>) -> Arc<Self> {
+        Arc::new(Self { inner, calls: Mutex::default(), may_answer: Semaphore::new(0) })
+    }
+
+    /// Lets it answer, from now on.
+    pub(crate) fn speak(&self) {
+        self.may_answer.add_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// Which payments it was called about.
     pub(crate) fn payments(&self) -> BTreeSet<PaymentId> {
         self.calls.lock().unwrap().iter().copied().collect()
     }
@@ -41,50 +51,7 @@ impl PaymentGateway for Overheard {
 
     async fn perform(&self, call: &Call) -> Answer {
         self.calls.lock().unwrap().push(call.payment_id);
-        self.inner.perform(call).await
-    }
-
-    async fn look_up(&self, call: &Call) -> Option<Answer> {
-        self.inner.look_up(call).await
-    }
-
-    fn verify(
-        &self,
-        headers: &HeaderMap,
-        body: &[u8],
-        now: DateTime<Utc>,
-    ) -> Result<Notification, VerifyError> {
-        self.inner.verify(headers, body, now)
-    }
-
-    fn interpret(&self, notification: &Value) -> Option<(Operation, Answer)> {
-        self.inner.interpret(notification)
-    }
-}
-
-/// A provider that does not answer before it is told to.
-#[derive(Debug)]
-pub(crate) struct Silent {
-    inner: Arc<dyn PaymentGateway>,
-    pub(crate) asked: AtomicUsize,
-    pub(crate) may_answer: Semaphore,
-}
-
-impl Silent {
-    pub(crate) fn new(inner: Arc<dyn PaymentGateway>) -> Arc<Self> {
-        Arc::new(Self { inner, asked: AtomicUsize::new(0), may_answer: Semaphore::new(0) })
-    }
-}
-
-#[async_trait]
-impl PaymentGateway for Silent {
-    fn provider(&self) -> &'static str {
-        self.inner.provider()
-    }
-
-    async fn perform(&self, call: &Call) -> Answer {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        let _may_answer = self.may_answer.acquire().await.unwrap();
+        let _answering = self.may_answer.acquire().await.unwrap();
         self.inner.perform(call).await
     }
 

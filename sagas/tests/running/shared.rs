@@ -1,11 +1,7 @@
 //! Several coordinators on one database share the work out, and go on with what one of them leaves, however it
 //! leaves.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use events::ids::PaymentId;
 use sagas::coordinator::{Key, PARTITIONS, Partition};
@@ -14,7 +10,7 @@ use tokio::time::Instant;
 use crate::{
     apart::Apart,
     place::Place,
-    providers::{Overheard, Silent},
+    providers::Overheard,
     shop::{LEASE_TTL, Shop, order_id},
 };
 
@@ -99,10 +95,10 @@ async fn who_joins_gets_a_share_and_who_leaves_gives_it_back_while_work_goes_on(
 #[tokio::test(flavor = "multi_thread")]
 async fn steps_that_take_too_long_keep_no_partition_from_who_is_to_have_it() {
     let (place, shop) = stocked().await;
-    let silent = Silent::new(shop.gateway.clone());
+    let silent = Overheard::silent(shop.gateway.clone());
     let first = Shop { gateway: silent.clone(), ..shop.clone() }.run_with_long_leases("a");
     shop.place_all(0..30).await;
-    while silent.asked.load(Ordering::SeqCst) < 30 {
+    while silent.payments().len() < 30 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let second = shop.run_with_long_leases("b");
@@ -117,7 +113,7 @@ async fn steps_that_take_too_long_keep_no_partition_from_who_is_to_have_it() {
     shop.wait_for(moved.len()).await;
     let ended = shop.checkouts().await;
     assert!(moved.iter().all(|number| ended[&order_id(*number).to_string()] != "CheckoutStockReserved"));
-    silent.may_answer.add_permits(100);
+    silent.speak();
     shop.wait_for(30).await;
     first.shut_down().await;
     second.shut_down().await;
