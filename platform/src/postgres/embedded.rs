@@ -3,14 +3,16 @@
 //! process dies), the server never outlives its process, and `fsync` stays on.
 
 mod cluster;
+mod joined;
+mod lock;
 #[cfg(test)]
 mod tests;
 mod user;
 mod watchdog;
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Read, Seek, SeekFrom, Write},
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom},
     net::TcpListener,
     path::{Path, PathBuf},
     process::Child,
@@ -26,6 +28,7 @@ use nix::{
 use rand::Rng;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
+pub use self::joined::{attach, until_left};
 use self::{cluster::Cluster, user::ServerUser, watchdog::Watchdog};
 use super::{Databases, Error, Passwords, binaries::Binaries, during, provision};
 
@@ -33,14 +36,9 @@ use super::{Databases, Error, Passwords, binaries::Binaries, during, provision};
 const READY_PATIENCE: Duration = Duration::from_mins(2);
 /// A fast shutdown writes a checkpoint.
 const STOP_PATIENCE: Duration = Duration::from_mins(1);
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(5);
 /// How soon a server that died is noticed, and how long before another try to launch it.
 const WATCH: Duration = Duration::from_millis(200);
-
-/// How often a process looks whether the server that it joined is still there.
-const WATCH_JOINED: Duration = Duration::from_secs(1);
-const LOCK: &str = "counterfoil.lock";
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// A running server, and the right to its data directory. A server process that dies is started again
@@ -88,8 +86,8 @@ impl Server {
     pub(super) fn start_blocking(data_dir: &Path, remove_when_gone: Option<PathBuf>) -> Result<Self, Error> {
         fs::create_dir_all(data_dir).map_err(during("create", data_dir))?;
         let data_dir = fs::canonicalize(data_dir).map_err(during("find", data_dir))?;
-        let lock = lock(&data_dir)?;
-        let cluster = Cluster { directory: data_dir.join("postgres") };
+        let lock = lock::take(&data_dir)?;
+        let cluster = Cluster::of(&data_dir);
         let binaries = Binaries::find(&cluster.directory, cluster.major())?;
         let user = ServerUser::choose()?;
         user.admit_to(&data_dir)?;
@@ -163,7 +161,7 @@ impl Server {
     /// Stops whatever a dead process left running on that data directory, whose lock the caller holds.
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn stop_orphan_of(data_dir: &Path) -> Result<(), Error> {
-        Cluster { directory: data_dir.join("postgres") }.stop_orphan()
+        Cluster::of(data_dir).stop_orphan()
     }
 }
 
@@ -291,42 +289,6 @@ impl Supervised {
     }
 }
 
-/// How to reach the database `name` of the server that another living process runs on this data
-/// directory, if one does. For commands that work beside a running service.
-pub async fn attach(data_dir: &Path, name: &str) -> Result<Option<Databases>, Error> {
-    let lock_path = data_dir.join(LOCK);
-    let running = match OpenOptions::new().write(true).open(&lock_path) {
-        Ok(lock) => match lock.try_lock() {
-            Err(TryLockError::WouldBlock) => Cluster { directory: data_dir.join("postgres") }
-                .postmaster()
-                .filter(|postmaster| postmaster.ready),
-            Ok(()) => None,
-            Err(TryLockError::Error(source)) => return Err(during("lock", &lock_path)(source)),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(source) => return Err(during("open", &lock_path)(source)),
-    };
-    let Some(postmaster) = running else { return Ok(None) };
-    let passwords = Passwords::load_or_generate(data_dir)?;
-    Ok(Some(provision(&superuser(postmaster.port, &passwords), &passwords, name).await?))
-}
-
-/// Waits until the server that another process runs on a data directory, and that was joined at `port`, is
-/// there no more: its process has ended, or another one has taken its place.
-pub async fn until_left(data_dir: &Path, port: u16) {
-    let cluster = Cluster { directory: data_dir.join("postgres") };
-    loop {
-        tokio::time::sleep(WATCH_JOINED).await;
-        let lock = OpenOptions::new().write(true).open(data_dir.join(LOCK));
-        let is_held = lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)));
-        // A server that died is started again at its port, and meanwhile says nothing.
-        let is_the_same = cluster.postmaster().is_none_or(|postmaster| postmaster.port == port);
-        if !is_held || !is_the_same {
-            return;
-        }
-    }
-}
-
 fn superuser(port: u16, passwords: &Passwords) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass()
         .host("127.0.0.1")
@@ -348,36 +310,6 @@ fn supervise(supervised: Weak<Supervised>) -> io::Result<()> {
         }
     })?;
     Ok(())
-}
-
-/// Takes the data directory for this process until it dies, or says who has it.
-fn lock(data_dir: &Path) -> Result<File, Error> {
-    let path = data_dir.join(LOCK);
-    let mut file = OpenOptions::new()
-        .create(true)
-        .read(true)
-        .write(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(during("open", &path))?;
-    let asked = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => break,
-            // A process that was killed a moment ago may not have let go yet.
-            Err(TryLockError::WouldBlock) if asked.elapsed() < LOCK_PATIENCE => thread::sleep(POLL),
-            Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                file.read_to_string(&mut pid).map_err(during("read", &path))?;
-                return Err(Error::InUse { directory: data_dir.to_owned(), pid: pid.trim().to_owned() });
-            }
-            Err(TryLockError::Error(source)) => return Err(during("lock", &path)(source)),
-        }
-    }
-    file.set_len(0)
-        .and_then(|()| file.write_all(std::process::id().to_string().as_bytes()))
-        .map_err(during("write", &path))?;
-    Ok(file)
 }
 
 /// A port that is free now, below the range from which systems choose for outgoing connections: so it

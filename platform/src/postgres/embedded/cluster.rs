@@ -36,6 +36,11 @@ pub(super) struct Postmaster {
 }
 
 impl Cluster {
+    /// The one of a data directory, whether it is made or not.
+    pub(super) fn of(data_dir: &Path) -> Self {
+        Self { directory: data_dir.join("postgres") }
+    }
+
     /// The major version that made it; `None` before it is made.
     pub(super) fn major(&self) -> Option<u32> {
         fs::read_to_string(self.directory.join("PG_VERSION")).ok()?.trim().parse().ok()
