@@ -9,8 +9,8 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, Result, ensure};
 use event_store::{EventStore, Filter, Position, postgres::PostgresStore};
 use futures::StreamExt;
-use platform::postgres::Databases;
-use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
+use platform::postgres::{self, Databases};
+use sqlx::{ConnectOptions, Connection, PgConnection, migrate::MigrateError, postgres::PgConnectOptions};
 use uuid::Uuid;
 
 use crate::config::Settings;
@@ -70,13 +70,9 @@ impl Log {
 }
 
 /// Makes the table that remembers the log.
-pub(crate) async fn migrate(owner: &PgConnectOptions) -> Result<(), sqlx::migrate::MigrateError> {
-    let options = owner.clone().options([("search_path", "installation")]);
-    let mut connection = options.connect().await?;
-    sqlx::query("create schema if not exists installation").execute(&mut connection).await?;
-    sqlx::migrate!("src/migrations").run(&mut connection).await?;
-    connection.close().await?;
-    Ok(())
+pub(crate) async fn migrate(owner: &PgConnectOptions) -> Result<(), MigrateError> {
+    let migrated = postgres::migrate(owner, "installation", &sqlx::migrate!("src/migrations")).await?;
+    Ok(migrated.close().await?)
 }
 
 /// Refuses a log that is not the one that this database follows. `false` when the log is empty and nothing

@@ -55,9 +55,6 @@ pub enum Error {
     /// The schema could not be made.
     #[error("could not prepare the schema `vault`")]
     Migrate(#[from] sqlx::migrate::MigrateError),
-    /// The database could not be reached to make the schema.
-    #[error("could not connect as the owner to prepare the schema `vault`")]
-    Connect(#[source] sqlx::Error),
 }
 
 fn new_key() -> Result<Key, Error> {

@@ -5,6 +5,7 @@ mod binaries;
 pub mod embedded;
 mod passwords;
 mod provision;
+mod schema;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
@@ -14,6 +15,7 @@ use sqlx::postgres::PgConnectOptions;
 
 pub use passwords::Passwords;
 pub use provision::provision;
+pub use schema::migrate;
 
 /// The role that owns the schemas and runs the migrations.
 pub const OWNER: &str = "counterfoil_owner";

@@ -10,12 +10,10 @@ use crate::Error;
 /// Creates the registry and the schema of views, and grants the projector and the reader what they
 /// need; that the projector may make schemas in the database is granted with the database. Safe to repeat.
 pub async fn migrate(owner: &PgConnectOptions) -> Result<(), Error> {
-    let options = owner.clone().options([("search_path", "projections")]);
-    let mut db = options.connect().await?;
-    sqlx::raw_sql("create schema if not exists projections; create schema if not exists read;")
-        .execute(&mut db)
-        .await?;
-    sqlx::migrate!().run(&mut db).await?;
+    let mut db = owner.connect().await?;
+    sqlx::raw_sql("create schema if not exists read").execute(&mut db).await?;
+    db.close().await?;
+    let mut db = platform::postgres::migrate(owner, "projections", &sqlx::migrate!()).await?;
     sqlx::raw_sql(
         "grant usage on schema projections to counterfoil_projector;
         grant select, insert, update, delete

@@ -30,8 +30,7 @@ pub use error::Error;
 pub use partition::{PARTITIONS, Partition};
 pub use session::{Idle, InFlight};
 pub use state::{
-    Changes, Claim, CoordinatorState, Kept, Key, Lease, MemoryState, MigrateError, PostgresState, StateError,
-    Wake, migrate,
+    Changes, Claim, CoordinatorState, Kept, Key, Lease, MemoryState, PostgresState, StateError, Wake, migrate,
 };
 
 use self::{session::Session, worker::Worker};

@@ -20,6 +20,6 @@ pub use address::{Address, InvalidAddress};
 pub use condition::{Condition, NotReady};
 pub use error::{Error, NatsError};
 pub use message::{ANYTHING, STREAM};
-pub use progress::{MigrateError, Progress, RewindError, State, migrate};
+pub use progress::{Progress, RewindError, State, migrate};
 pub use run::{Options, Relay};
 pub use server::check;

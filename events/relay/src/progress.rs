@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use event_store::{ColumnError, Position};
 use sqlx::{
-    Connection, PgConnection, PgPool,
+    Connection, PgPool,
+    migrate::MigrateError,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -33,21 +34,6 @@ pub struct State {
     pub holder: Option<String>,
 }
 
-/// The schema could not be made.
-#[derive(Debug, thiserror::Error)]
-#[error("the schema of the relay cannot be made: {source}")]
-pub struct MigrateError {
-    /// What the engine said.
-    #[from]
-    source: sqlx::migrate::MigrateError,
-}
-
-impl From<sqlx::Error> for MigrateError {
-    fn from(error: sqlx::Error) -> Self {
-        Self { source: error.into() }
-    }
-}
-
 /// Why the checkpoint was not set back.
 #[derive(Debug, thiserror::Error)]
 pub enum RewindError {
@@ -69,12 +55,8 @@ pub enum RewindError {
 
 /// Makes the schema `relay`, or brings it up to date, and lets the service role use it.
 pub async fn migrate(owner: &PgConnectOptions) -> Result<(), MigrateError> {
-    let mut connection =
-        PgConnection::connect_with(&owner.clone().options([("search_path", "relay")])).await?;
-    sqlx::query("create schema if not exists relay").execute(&mut connection).await?;
-    sqlx::migrate!("./migrations").run(&mut connection).await?;
-    connection.close().await?;
-    Ok(())
+    let migrated = platform::postgres::migrate(owner, "relay", &sqlx::migrate!("./migrations")).await?;
+    Ok(migrated.close().await?)
 }
 
 impl Progress {

@@ -2,13 +2,14 @@
 
 use async_trait::async_trait;
 use sqlx::{
-    ConnectOptions,
-    migrate::Migrator,
+    Connection,
+    migrate::MigrateError,
     postgres::{PgConnectOptions, PgPool},
 };
 use uuid::Uuid;
 
 use super::{Error, Key, KeyStore, new_key};
+use crate::postgres;
 
 /// Keys in Postgres.
 #[derive(Debug, Clone)]
@@ -18,11 +19,8 @@ pub struct PostgresKeys {
 
 /// Makes the schema `vault`, or finds that it is there.
 pub async fn migrate(owner: &PgConnectOptions) -> Result<(), Error> {
-    let mut migrator: Migrator = sqlx::migrate!("./migrations/vault");
-    migrator.create_schema("vault");
-    migrator.dangerous_set_table_name("vault._sqlx_migrations");
-    let mut connection = owner.connect().await.map_err(Error::Connect)?;
-    Ok(migrator.run(&mut connection).await?)
+    let migrated = postgres::migrate(owner, "vault", &sqlx::migrate!("./migrations/vault")).await?;
+    Ok(migrated.close().await.map_err(MigrateError::from)?)
 }
 
 impl PostgresKeys {

@@ -13,7 +13,7 @@ use event_store::Position;
 use events::ids::{OrderId, PaymentId};
 
 pub use memory::MemoryState;
-pub use postgres::{MigrateError, PostgresState, migrate};
+pub use postgres::{PostgresState, migrate};
 
 use super::partition::Partition;
 

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use event_store::ColumnError;
 use platform::fault::crash_point;
 use sqlx::{
-    Connection, PgConnection, PgPool,
+    Connection, PgPool,
+    migrate::MigrateError,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -23,29 +24,10 @@ pub struct PostgresState {
     pool: PgPool,
 }
 
-/// The schema could not be made.
-#[derive(Debug, thiserror::Error)]
-#[error("the schema of the coordinator cannot be made: {source}")]
-pub struct MigrateError {
-    /// What the engine said.
-    #[from]
-    source: sqlx::migrate::MigrateError,
-}
-
-impl From<sqlx::Error> for MigrateError {
-    fn from(error: sqlx::Error) -> Self {
-        Self { source: error.into() }
-    }
-}
-
 /// Makes the schema `sagas`, or brings it up to date, and lets the service role use it.
 pub async fn migrate(owner: &PgConnectOptions) -> Result<(), MigrateError> {
-    let mut connection =
-        PgConnection::connect_with(&owner.clone().options([("search_path", "sagas")])).await?;
-    sqlx::query("create schema if not exists sagas").execute(&mut connection).await?;
-    sqlx::migrate!("migrations/sagas").run(&mut connection).await?;
-    connection.close().await?;
-    Ok(())
+    let migrated = platform::postgres::migrate(owner, "sagas", &sqlx::migrate!("migrations/sagas")).await?;
+    Ok(migrated.close().await?)
 }
 
 impl PostgresState {

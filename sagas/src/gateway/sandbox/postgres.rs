@@ -29,10 +29,8 @@ pub enum Error {
 
 /// Creates the schema of the books. Safe to repeat.
 pub async fn migrate(owner: &PgConnectOptions) -> Result<(), Error> {
-    let options = owner.clone().options([("search_path", "sandbox")]);
-    let mut db = sqlx::PgConnection::connect_with(&options).await?;
-    sqlx::raw_sql("create schema if not exists sandbox").execute(&mut db).await?;
-    sqlx::migrate!("migrations/sandbox").run(&mut db).await?;
+    let migrations = sqlx::migrate!("migrations/sandbox");
+    let mut db = platform::postgres::migrate(owner, "sandbox", &migrations).await?;
     sqlx::raw_sql(
         "grant usage on schema sandbox to counterfoil_service;
          grant select, insert, update, delete on sandbox.payments, sandbox.outbox to counterfoil_service;",
