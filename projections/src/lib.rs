@@ -24,6 +24,7 @@ mod projector;
 mod rebuild;
 mod rewinds;
 mod runner;
+mod sharing;
 mod status;
 mod versions;
 
@@ -39,7 +40,8 @@ pub use parked::{Retried, retry};
 pub use positions::{NotFreshEnough, Positions, WaitError};
 pub use projector::{ApplyError, Definition, Projector, Table, View};
 pub use rebuild::{Progress, RebuildOptions, Rebuilt, Report, Stage, Verified, rebuild, roll_back, verify};
-pub use runner::{RunnerOptions, run, run_all};
+pub use runner::{RunnerOptions, run};
+pub use sharing::run_all;
 pub use status::{ParkedStream, ProjectionStatus, status};
 pub use versions::{install_all, snapshot_of};
 

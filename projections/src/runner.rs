@@ -1,6 +1,6 @@
-//! The live runner: follows the log and keeps the version that is read up to date, one task for each
-//! projection. It survives outages of the log and of the database, stands by while another process has
-//! the lease, and moves on to the next version when that has been promoted.
+//! The live runner of one projection: follows the log and keeps the version that is read up to date. It
+//! survives outages of the log and of the database, stands by while another process has the lease, and
+//! moves on to the next version when that has been promoted.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use event_store::{EventStore, Page, Position};
 use futures::{FutureExt, StreamExt, stream::BoxStream};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::time::Instant;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Error, Projector,
@@ -38,22 +38,6 @@ impl Default for RunnerOptions {
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// Runs all `projections` until `shutdown`; what they have begun is finished first.
-pub async fn run_all(
-    projections: Vec<Arc<dyn Projector>>,
-    store: Arc<dyn EventStore>,
-    projector: PgConnectOptions,
-    options: RunnerOptions,
-    shutdown: CancellationToken,
-) {
-    let tasks = TaskTracker::new();
-    for projection in projections {
-        tasks.spawn(run(projection, store.clone(), projector.clone(), options.clone(), shutdown.clone()));
-    }
-    tasks.close();
-    tasks.wait().await;
-}
-
 /// Runs one projection until `shutdown`.
 pub async fn run(
     projection: Arc<dyn Projector>,
@@ -72,9 +56,18 @@ pub async fn run(
         }
         match ended {
             Ok(()) => break,
+            Err(Error::Interrupted) if shutdown.is_cancelled() => break,
             Err(Error::LeaseHeld { holder, .. }) => {
                 tracing::debug!(projection = name, holder, "standing by: another process has the lease");
                 backoff = BACKOFF_MIN;
+            }
+            Err(Error::OtherDefinition { built_by, wanted, .. }) => {
+                tracing::info!(
+                    projection = name,
+                    built_by,
+                    wanted,
+                    "standing back: a newer release keeps it"
+                );
             }
             Err(Error::Fenced { version, token, .. }) => {
                 tracing::warn!(

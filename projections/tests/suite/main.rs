@@ -7,4 +7,5 @@ mod history;
 mod live;
 mod rebuild;
 mod rows;
+mod sharing;
 mod world;

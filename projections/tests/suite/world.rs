@@ -78,6 +78,20 @@ impl World {
         Running { shutdown, task }
     }
 
+    /// Starts a process that runs its share of these; it stops when the guard goes.
+    pub fn process(&self, projections: Vec<Arc<dyn Projector>>, holder: &str) -> Running {
+        let shutdown = CancellationToken::new();
+        let options = RunnerOptions { holder: holder.to_owned(), ..RunnerOptions::default() };
+        let task = tokio::spawn(projections::run_all(
+            projections,
+            self.store.clone(),
+            self.databases.projector.clone(),
+            options,
+            shutdown.clone(),
+        ));
+        Running { shutdown, task }
+    }
+
     /// Rebuilds one projection.
     pub async fn rebuild(
         &self,

@@ -1,0 +1,156 @@
+//! The read models of this process: its fair share of all of them. It says regularly that it is there, takes
+//! what falls to it, and gives back at the end of a batch what another process is to have. **A share is no
+//! right to write**: that is the lease's, which each runner takes for itself.
+
+mod members;
+mod share;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use event_store::EventStore;
+use sqlx::postgres::PgConnectOptions;
+use tokio::{
+    task::{Id, JoinSet},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use self::members::Member;
+use crate::{Error, Projector, RunnerOptions, lease::LEASE, runner::run};
+
+/// How often a process says that it is there, and looks what its share is.
+const CLAIM_EVERY: Duration = Duration::from_millis(500);
+
+/// How long the database may take to answer that.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Runs this process's share of all `projections` until `shutdown`; what was begun is finished first.
+pub async fn run_all(
+    projections: Vec<Arc<dyn Projector>>,
+    store: Arc<dyn EventStore>,
+    projector: PgConnectOptions,
+    options: RunnerOptions,
+    shutdown: CancellationToken,
+) {
+    let mut keeper = Keeper {
+        projections,
+        store,
+        projector,
+        options,
+        shutdown: shutdown.clone(),
+        member: None,
+        kept: HashMap::new(),
+        runners: JoinSet::new(),
+    };
+    while !shutdown.is_cancelled() {
+        keeper.claim().await;
+        keeper.rest().await;
+    }
+    keeper.end().await;
+}
+
+/// A process that keeps read models.
+struct Keeper {
+    projections: Vec<Arc<dyn Projector>>,
+    store: Arc<dyn EventStore>,
+    projector: PgConnectOptions,
+    options: RunnerOptions,
+    shutdown: CancellationToken,
+    /// `None` while the database is away.
+    member: Option<Member>,
+    kept: HashMap<&'static str, Kept>,
+    runners: JoinSet<()>,
+}
+
+/// A read model that a runner is at work on.
+struct Kept {
+    runner: Id,
+    stop: CancellationToken,
+}
+
+impl Keeper {
+    /// Takes what falls to this process, and begins to give back what does not. While the database does not
+    /// answer everything stays as it is: the leases tell who may write.
+    async fn claim(&mut self) {
+        match timeout(PATIENCE, self.ask()).await {
+            Ok(Ok(share)) => self.settle_for(&share),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "cannot ask for a share of the read models");
+                self.member = None;
+            }
+            Err(_) => {
+                tracing::warn!("no answer about the share of the read models");
+                self.member = None;
+            }
+        }
+    }
+
+    async fn ask(&mut self) -> Result<HashSet<&'static str>, Error> {
+        let mut member = match self.member.take() {
+            Some(member) => member,
+            None => {
+                let definitions = self.projections.iter().map(|projection| projection.definition()).collect();
+                Member::connect(&self.projector, &self.options.holder, definitions, LEASE).await?
+            }
+        };
+        let share = member.claim().await?;
+        self.member = Some(member);
+        Ok(share)
+    }
+
+    fn settle_for(&mut self, share: &HashSet<&'static str>) {
+        for (name, kept) in &self.kept {
+            if !share.contains(name) && !kept.stop.is_cancelled() {
+                tracing::info!(projection = name, "a read model is left to another process");
+                kept.stop.cancel();
+            }
+        }
+        for projection in &self.projections {
+            let name = projection.definition().name;
+            if !share.contains(name) || self.kept.contains_key(name) {
+                continue;
+            }
+            let stop = self.shutdown.child_token();
+            let runner = self.runners.spawn(run(
+                projection.clone(),
+                self.store.clone(),
+                self.projector.clone(),
+                self.options.clone(),
+                stop.clone(),
+            ));
+            self.kept.insert(name, Kept { runner: runner.id(), stop });
+        }
+    }
+
+    /// Until it is time to look again, or a runner has ended.
+    async fn rest(&mut self) {
+        tokio::select! {
+            () = self.shutdown.cancelled() => {}
+            Some(ended) = self.runners.join_next_with_id() => {
+                let id = match ended {
+                    Ok((id, ())) => id,
+                    Err(error) => {
+                        tracing::error!(%error, "a runner ended badly, and is started again");
+                        error.id()
+                    }
+                };
+                self.kept.retain(|_, kept| kept.runner != id);
+            }
+            () = tokio::time::sleep(CLAIM_EVERY) => {}
+        }
+    }
+
+    async fn end(mut self) {
+        while self.runners.join_next().await.is_some() {}
+        let Some(member) = self.member else { return };
+        match timeout(PATIENCE, member.leave()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the others were not told that this process has left"),
+            Err(_) => tracing::warn!("the others were not told that this process has left"),
+        }
+    }
+}
