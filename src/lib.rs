@@ -8,6 +8,7 @@ mod docs;
 pub mod import;
 pub mod invariants;
 pub mod log;
+mod processes;
 pub mod run;
 pub mod status;
 pub mod table;

@@ -69,7 +69,7 @@ impl Log {
     }
 }
 
-/// Makes the table that remembers the log.
+/// Makes the tables of this installation: which log it follows, and which processes there are.
 pub(crate) async fn migrate(owner: &PgConnectOptions) -> Result<(), MigrateError> {
     let migrated = postgres::migrate(owner, "installation", &sqlx::migrate!("src/migrations")).await?;
     Ok(migrated.close().await?)

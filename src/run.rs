@@ -35,6 +35,7 @@ use crate::{
     config::{Origin, Role, Settings},
     database::Database,
     docs, log,
+    processes::{self, Presence},
     status::{self, Status},
 };
 
@@ -153,6 +154,14 @@ impl Running {
             }
         });
         let roles: Vec<_> = settings.roles.iter().map(|role| role.as_str()).collect();
+        let presence = Presence {
+            name: holder(settings, &database),
+            roles: roles.clone(),
+            listen: address.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let announcing = processes::announce(presence, pool(&database.roles.service, 1), shutdown.token());
+        shutdown.spawn("presence", announcing);
         tracing::info!(%address, roles = roles.join(","), "serving");
         Ok(Self { store, commands, database, address, shutdown })
     }

@@ -8,6 +8,7 @@ pub mod print;
 use std::{sync::Arc, time::Duration};
 
 use axum::{Json, Router, routing::get};
+use chrono::{DateTime, Utc};
 use event_store::{EventStore, Position};
 use platform::problem::{Problem, UNAVAILABLE};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,9 @@ pub struct Report {
     pub head: Position,
     /// How many streams there are, by category; unknown where the log is not in Postgres.
     pub streams: Option<Vec<Count>>,
+    /// Every process that was seen in the last seconds.
+    #[serde(default)]
+    pub processes: Vec<Process>,
     /// Every read model.
     pub projections: Vec<Projection>,
     /// What the coordinators have in hand.
@@ -39,8 +43,36 @@ pub struct Report {
     /// What hands events on to NATS; none when no relay has run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<Relay>,
+    /// Work that no process does: a read model that is behind, or sagas with something to do. A moment of it
+    /// is nothing, because work changes hands; what stays needs a person.
+    #[serde(default)]
+    pub unattended: Vec<Unattended>,
     /// Open matters for a person, by kind; `GET /attention` lists them.
     pub attention: Vec<Count>,
+}
+
+/// A process of this installation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, sqlx::FromRow)]
+pub struct Process {
+    /// As in the leases that it holds.
+    pub name: String,
+    /// What it runs.
+    pub roles: Vec<String>,
+    /// Where its API listens.
+    pub listen: String,
+    /// The release that it is of.
+    pub version: String,
+    /// Since when it is there.
+    pub since: DateTime<Utc>,
+}
+
+/// Work that no process does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Unattended {
+    /// `sagas`, or the name of a read model.
+    pub name: String,
+    /// How far the log goes on behind what is done of it, as the store counts.
+    pub lag: u64,
 }
 
 /// How many there are of something.

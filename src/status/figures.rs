@@ -4,7 +4,8 @@
 use event_store::{EventStore, Position};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
-use super::{Building, Count, Holder, Parked, Projection, Relay, Report, Sagas, Sources};
+use super::{Building, Count, Holder, Parked, Projection, Relay, Report, Sagas, Sources, Unattended};
+use crate::processes;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -22,17 +23,31 @@ pub enum Error {
 
 pub(super) async fn gather(sources: &Sources) -> Result<Report, Error> {
     let head = sources.store.head().await?;
+    let projections = projections(&*sources.store, &sources.projector).await?;
+    let sagas = sagas(&sources.service, head).await?;
     Ok(Report {
         head,
         streams: match &sources.log {
             Some(log) => Some(streams(log).await?),
             None => None,
         },
-        projections: projections(&*sources.store, &sources.projector).await?,
-        sagas: sagas(&sources.service, head).await?,
+        processes: processes::seen(&sources.service).await?,
+        unattended: unattended(&projections, &sagas),
+        projections,
+        sagas,
         relay: relay(&sources.service, head).await?,
         attention: attention(&sources.reader).await?,
     })
+}
+
+/// What there is to do and nobody does.
+fn unattended(projections: &[Projection], sagas: &Sagas) -> Vec<Unattended> {
+    let behind = projections.iter().filter(|projection| projection.holder.is_none() && projection.lag > 0);
+    let behind = behind.map(|projection| Unattended { name: projection.name.clone(), lag: projection.lag });
+    let nobody_drives = sagas.holders.is_empty() || sagas.free_partitions > 0;
+    let has_work = sagas.lag > 0 || !sagas.in_flight.is_empty();
+    let sagas = (nobody_drives && has_work).then(|| Unattended { name: "sagas".to_owned(), lag: sagas.lag });
+    behind.chain(sagas).collect()
 }
 
 async fn streams(log: &PgPool) -> Result<Vec<Count>, sqlx::Error> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Count, Projection, Report, Sagas};
+use super::{Count, Process, Projection, Report, Sagas, Unattended};
 use crate::table::{number, table};
 
 /// Asks the server at `url`. When none answers, the error says how to start one.
@@ -37,6 +37,7 @@ pub fn show(report: &Report) -> String {
         Some(streams) => vec![format!("log: {} events", report.head), counts("streams", streams)],
         None => vec![format!("log: up to position {}", report.head)],
     };
+    sections.push(processes(&report.processes));
     sections.push(projections(&report.projections));
     sections.push(sagas(&report.sagas));
     sections.push(if report.sagas.in_flight.is_empty() {
@@ -49,12 +50,36 @@ pub fn show(report: &Report) -> String {
         sections.push(format!("relay to NATS: {publisher} publishes, {} events behind", relay.lag));
     }
     sections.extend(parked(&report.projections));
-    sections.push(if report.attention.is_empty() {
-        "nothing needs a person".to_owned()
-    } else {
-        counts("needs a person (GET /attention)", &report.attention)
-    });
+    sections.extend(report.unattended.iter().map(unattended));
+    if !report.attention.is_empty() {
+        sections.push(counts("needs a person (GET /attention)", &report.attention));
+    } else if report.unattended.is_empty() {
+        sections.push("nothing needs a person".to_owned());
+    }
     sections.join("\n\n")
+}
+
+/// Who is there.
+fn processes(processes: &[Process]) -> String {
+    let mut table = table(["process", "roles", "listens on", "release"]);
+    for process in processes {
+        let roles = process.roles.join(", ");
+        table.add_row([&process.name, &roles, &process.listen, &process.version]);
+    }
+    table.to_string()
+}
+
+/// What is left lying, and how to see to it.
+fn unattended(unattended: &Unattended) -> String {
+    let (name, lag) = (&unattended.name, unattended.lag);
+    match name.as_str() {
+        "sagas" => format!(
+            "needs a person: no process drives the sagas, or not all of them, and there is work ({lag} events behind). Start one with `counterfoil serve --roles sagas`"
+        ),
+        _ => format!(
+            "needs a person: no process keeps the read model {name} up to date ({lag} events behind). Start one of this release with `counterfoil serve --roles projections`"
+        ),
+    }
 }
 
 /// Who drives what, and how far behind.
@@ -115,10 +140,11 @@ pub fn projections(projections: &[Projection]) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use chrono::DateTime;
     use event_store::Position;
 
     use super::*;
-    use crate::status::{Holder, Parked, Relay, Sagas};
+    use crate::status::{Holder, Parked, Relay, Sagas, Unattended};
 
     fn at(column: i64) -> Position {
         Position::from_column(column).unwrap()
@@ -133,6 +159,13 @@ mod tests {
         Report {
             head: at(4711),
             streams: Some(vec![count("order", 12)]),
+            processes: vec![Process {
+                name: "pid 3".to_owned(),
+                roles: vec!["write".to_owned(), "read".to_owned()],
+                listen: "127.0.0.1:8080".to_owned(),
+                version: "0.1.0".to_owned(),
+                since: DateTime::UNIX_EPOCH,
+            }],
             projections: vec![Projection {
                 name: "orders".to_owned(),
                 version: Some(2),
@@ -156,6 +189,7 @@ mod tests {
                 in_flight: Vec::new(),
             },
             relay: Some(Relay { checkpoint: at(4_000), lag: 711, holder: Some("pid 2".to_owned()) }),
+            unattended: vec![Unattended { name: "orders".to_owned(), lag: 11 }],
             attention: vec![count("payment_stuck", 1)],
         }
     }
@@ -172,9 +206,20 @@ mod tests {
             "payment_stuck",
             "nothing is in flight",
             "pid 2 publishes, 711 events behind",
+            "write, read",
+            "no process keeps the read model orders up to date (11 events behind)",
         ] {
             assert!(text.contains(expected), "{expected} is not in:\n{text}");
         }
+    }
+
+    #[test]
+    fn that_nothing_needs_a_person_is_said_only_when_nothing_lies_about() {
+        let calm = Report { attention: Vec::new(), unattended: Vec::new(), ..report() };
+        assert!(show(&calm).contains("nothing needs a person"));
+        let sagas = Unattended { name: "sagas".to_owned(), lag: 3 };
+        let text = show(&Report { unattended: vec![sagas], ..calm });
+        assert!(text.contains("no process drives the sagas") && !text.contains("nothing needs"), "{text}");
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! Two processes on one database: one works, one stands by. One that was paused for longer than its
-//! lease and wakes up believes that it is still in charge, and is refused.
+//! Two processes on one database that share the work. One that was paused for longer than its leases and
+//! wakes up believes that it is still in charge of its share, and is refused.
 
 use nix::sys::signal::Signal;
 
 use crate::harness::{Books, Client, PrivateDatabase, Server, ServerOptions, eventually, key};
 
-/// Two servers on one database; the first one has all leases.
+/// Two servers on one database; the first one has had all leases before the second came.
 pub(crate) async fn twins(
     database: &PrivateDatabase,
     planted_bugs: Option<&'static str>,

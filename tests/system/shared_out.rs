@@ -1,7 +1,7 @@
-//! Several processes that drive checkouts: each has its share, anybody can see which, and what one of them
-//! leaves when it is killed goes on in another.
+//! Several processes that drive checkouts and keep read models: each has its share, anybody can see which, and
+//! what one of them leaves when it is killed goes on in another. What no process does is said to need a person.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use counterfoil::status;
 use nix::sys::signal::Signal;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    harness::{Books, PrivateDatabase, Server, eventually, key},
+    harness::{Books, Client, PrivateDatabase, Sandbox, Server, ServerOptions, eventually, free_port, key},
     paused_twin::twins,
 };
 
@@ -61,4 +61,100 @@ async fn a_second_process_gets_half_of_the_work_and_all_of_it_when_the_first_is_
         assert_eq!(json!(books.of(order_id).unwrap().captured), json!(1250), "{:#?}", books.of(order_id));
     }
     second.stop_and_verify().await;
+}
+
+/// How many read models each process keeps, most first, once they are shared out like this.
+async fn read_models_shared_out(server: &Server, expected: &[usize]) {
+    eventually(&format!("the read models are shared out {expected:?}"), || async {
+        let status = server.client().try_get("/status").await?.body;
+        let mut shares = BTreeMap::<String, usize>::new();
+        for read_model in status["projections"].as_array()? {
+            *shares.entry(read_model["holder"].as_str()?.to_owned()).or_default() += 1;
+        }
+        let mut counts: Vec<usize> = shares.into_values().collect();
+        counts.sort_unstable_by(|one, other| other.cmp(one));
+        (counts == expected).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_process_keeps_its_part_of_the_read_models_and_all_when_the_first_is_killed() {
+    let database = PrivateDatabase::start().await;
+    let (mut first, mut second) = twins(&database, None).await;
+    read_models_shared_out(&second, &[4, 3]).await;
+    let order_id = first.client().buy(&[("MUG", 1)], "tok_approve").await;
+
+    first.kill();
+    let killed = Instant::now();
+    read_models_shared_out(&second, &[7]).await;
+    assert!(killed.elapsed() < TAKEN_OVER_AFTER_MAX, "{:?}", killed.elapsed());
+    println!("the read models of a killed process were taken over after {:?}", killed.elapsed());
+    second.client().order_at(&order_id, "confirmed", "captured").await;
+    second.client().buy(&[("MUG", 1)], "tok_approve").await;
+    second.stop_and_verify().await;
+}
+
+/// The processes that the status names, each by its roles.
+fn named(status: &Value) -> Vec<String> {
+    let roles = |process: &Value| {
+        let roles = process["roles"].as_array().unwrap().iter().map(|role| role.as_str().unwrap());
+        roles.collect::<Vec<_>>().join(",")
+    };
+    let mut named: Vec<String> = status["processes"].as_array().unwrap().iter().map(roles).collect();
+    named.sort_unstable();
+    named
+}
+
+#[tokio::test]
+async fn the_status_names_every_process_and_says_what_is_left_lying() {
+    let database = PrivateDatabase::start().await;
+    let webhooks = free_port();
+    let sandbox = Sandbox::start(webhooks).await;
+    let options = |roles, port| ServerOptions {
+        database_url: Some(database.url()),
+        provider_url: Some(sandbox.url()),
+        roles: Some(roles),
+        port,
+        ..ServerOptions::default()
+    };
+    let mut write = Server::start_with(options("write", None)).await;
+    let mut read = write.start_beside(options("read", None)).await;
+    let mut worker = write.start_beside(options("sagas,projections", Some(webhooks))).await;
+    let client = Client::of_several(vec![write.url("")], vec![read.url("")], write.log());
+    let status = || async { Some(read.client().try_get("/status").await?.body) };
+    eventually("every process is named", || async {
+        (named(&status().await?) == ["read", "sagas,projections", "write"]).then_some(())
+    })
+    .await;
+    client.stock("MUG", 1250, 100).await;
+    client.buy(&[("MUG", 1)], "tok_approve").await;
+    eventually("nothing is left lying", || async {
+        status().await.filter(|status| status["unattended"] == json!([]))
+    })
+    .await;
+
+    worker.kill();
+    let order_id = client.place(&key("left-lying"), &[("MUG", 1)], "tok_approve").await;
+    let left = eventually("what no process does is said, and who is gone is not named", || async {
+        let status = status().await?;
+        let left: Vec<_> = status["unattended"].as_array()?.iter().map(|left| left["name"].clone()).collect();
+        let is_said = left.contains(&json!("sagas")) && left.contains(&json!("orders"));
+        (is_said && named(&status) == ["read", "write"]).then_some(status)
+    })
+    .await;
+    assert_eq!(left["attention"], json!([]));
+    let told = status::show(&status::ask(&read.url("")).await.unwrap());
+    assert!(told.contains("no process drives the sagas") && !told.contains("nothing needs"), "{told}");
+
+    worker.restart().await;
+    client.order_at(&order_id, "confirmed", "captured").await;
+    eventually("nothing is left lying any more", || async {
+        status().await.filter(|status| status["unattended"] == json!([]))
+    })
+    .await;
+    for process in [&mut write, &mut worker, &mut read] {
+        process.stop().await;
+    }
+    write.verify_all_held(&Default::default()).await;
 }
