@@ -158,7 +158,13 @@ async fn migrate(roles: &Databases) -> Result<()> {
     let doing = "cannot wait for another process that migrates this database";
     let mut turn = roles.owner.connect().await.context(doing)?;
     sqlx::query("select pg_advisory_lock($1)").bind(MIGRATING).execute(&mut turn).await.context(doing)?;
-    let migrated = migrate_all(roles).await;
+    let migrated = async {
+        migrate_all(roles).await?;
+        // Before this process writes a single one of them.
+        let announced = platform::releases::announce(&roles.service, events::vocabulary()).await;
+        announced.context("cannot write down which events this release can read")
+    };
+    let migrated = migrated.await;
     turn.close().await.context(doing)?;
     migrated
 }
@@ -166,6 +172,7 @@ async fn migrate(roles: &Databases) -> Result<()> {
 async fn migrate_all(roles: &Databases) -> Result<()> {
     event_store::postgres::migrate(&roles.owner).await.context("cannot migrate the event store")?;
     platform::keys::migrate(&roles.owner).await.context("cannot migrate the person keys")?;
+    platform::releases::migrate(&roles.owner).await.context("cannot migrate what releases can read")?;
     sagas::coordinator::migrate(&roles.owner).await.context("cannot migrate the coordinator's tables")?;
     sagas::gateway::sandbox::migrate(&roles.owner)
         .await

@@ -154,14 +154,11 @@ impl Running {
             }
         });
         let roles: Vec<_> = settings.roles.iter().map(|role| role.as_str()).collect();
-        let presence = Presence {
-            name: holder(settings, &database),
-            roles: roles.clone(),
-            listen: address.to_string(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        let announcing = processes::announce(presence, pool(&database.roles.service, 1), shutdown.token());
-        shutdown.spawn("presence", announcing);
+        let name = holder(settings, &database);
+        let (listen, version) = (address.to_string(), env!("CARGO_PKG_VERSION").to_owned());
+        let presence = Presence { name, roles: roles.clone(), listen, version };
+        let service = pool(&database.roles.service, 1);
+        shutdown.spawn("presence", processes::announce(presence, service, shutdown.token()));
         tracing::info!(%address, roles = roles.join(","), "serving");
         Ok(Self { store, commands, database, address, shutdown })
     }

@@ -98,12 +98,27 @@ pub struct Projection {
     pub lag: u64,
     /// Which process writes it; none when no process does.
     pub holder: Option<String>,
+    /// Processes that cannot go on with it: an event was written by a newer release than theirs, and one of
+    /// that release has to.
+    #[serde(default)]
+    pub standing_back: Vec<StandingBack>,
     /// The version that is being built, and how far it is.
     pub building: Option<Building>,
     /// The version that is kept for going back.
     pub previous: Option<i32>,
     /// Streams that are kept back because an event of theirs cannot be applied.
     pub parked: Vec<Parked>,
+}
+
+/// A process that leaves a read model to those of a newer release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StandingBack {
+    /// Which.
+    pub holder: String,
+    /// The place in the log of the event that it cannot read.
+    pub position: i64,
+    /// The event's name and version.
+    pub event: String,
 }
 
 /// A version of a read model that is being built.
@@ -143,6 +158,9 @@ pub struct Sagas {
     /// How many partitions no process drives.
     #[serde(default)]
     pub free_partitions: i64,
+    /// Processes that have met an event of a newer release than theirs, and leave their share to others.
+    #[serde(default)]
+    pub standing_back: Vec<String>,
     /// Checkouts, payments and webhooks in flight, by what they wait for.
     pub in_flight: Vec<Count>,
 }

@@ -54,6 +54,38 @@ pub enum DecodeError {
     },
 }
 
+impl DecodeError {
+    /// The name and version of what this release does not know, and a newer one may. An unknown name is of any
+    /// version; a payload that is not what name and version promise is nobody's.
+    pub fn unknown(&self) -> Option<(&str, u16)> {
+        match self {
+            Self::UnknownName { name, .. } => Some((name, 0)),
+            Self::UnknownVersion { name, version, newest } if version > newest => Some((name, *version)),
+            Self::UnknownVersion { .. } | Self::Payload { .. } => None,
+        }
+    }
+
+    /// Whether it is a version of something known that is newer than what this release knows.
+    pub fn is_newer_version(&self) -> bool {
+        matches!(self, Self::UnknownVersion { version, newest, .. } if version > newest)
+    }
+}
+
+/// Everything that this release can read: each wire name with its newest version.
+pub fn vocabulary() -> impl Iterator<Item = (&'static str, u16)> {
+    let all = [
+        crate::catalog::CatalogEvent::WIRE,
+        crate::inventory::InventoryEvent::WIRE,
+        crate::order::OrderEvent::WIRE,
+        crate::payment::PaymentEvent::WIRE,
+        crate::checkout::CheckoutEvent::WIRE,
+        crate::credit::CreditEvent::WIRE,
+        crate::ledger::LedgerEvent::WIRE,
+        crate::webhook::WebhookEvent::WIRE,
+    ];
+    all.into_iter().flatten().copied()
+}
+
 /// Reads one payload, taking it through the upcasters when it is older than `newest`.
 pub(crate) fn decode_payload<T: serde::de::DeserializeOwned>(
     name: &'static str,
@@ -83,7 +115,7 @@ macro_rules! wire_events {
     (
         $(#[$meta:meta])*
         $Enum:ident in $Category:ident {
-            $( $(#[$variant_meta:meta])* $Variant:ident($Payload:ty) = $name:literal v $version:literal ),+ $(,)?
+            $( $(#[$variant_meta:meta])* $Variant:ident($Payload:ty) = $name:literal v $version:expr ),+ $(,)?
         }
     ) => {
         $(#[$meta])*

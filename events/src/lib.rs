@@ -19,7 +19,7 @@ pub mod stream;
 mod upcast;
 pub mod webhook;
 
-pub use codec::{DecodeError, DomainEvent};
+pub use codec::{DecodeError, DomainEvent, vocabulary};
 pub use envelope::{Actor, Metadata};
 pub use money::{Currency, Money, UnitPrice};
 pub use stream::{Category, StreamName};

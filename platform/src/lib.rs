@@ -10,5 +10,6 @@ pub mod postgres;
 pub mod problem;
 #[cfg(any(test, feature = "testing"))]
 pub mod proxy;
+pub mod releases;
 pub mod shutdown;
 pub mod telemetry;

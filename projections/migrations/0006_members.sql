@@ -12,5 +12,9 @@ create table members (
     seen_until timestamptz not null,
     session_pid int not null,
     session_start timestamptz not null,
+    -- The event that this process cannot read because it is of a newer release, if it has met one: it leaves
+    -- the read model to who can.
+    stands_back_at bigint,
+    stands_back_for text,
     constraint a_member_knows_a_read_model_once primary key (holder, projection)
 );

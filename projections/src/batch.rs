@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, HashSet};
 
 use event_store::{Position, RecordedEvent};
+use platform::releases;
 use sqlx::{Connection, PgConnection};
 
 use crate::{Error, Fact, Projector, lease::Lease, versions};
 
 /// A stretch of the log that is to be applied.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Batch {
     /// Where the version's checkpoint is.
     pub(crate) after: Position,
@@ -19,6 +20,15 @@ pub(crate) struct Batch {
     pub(crate) events: Vec<RecordedEvent>,
     /// Where the checkpoint will be.
     pub(crate) through: Position,
+}
+
+impl Batch {
+    /// What comes before `position`; `None` when that is nothing.
+    pub(crate) fn before(mut self, position: Position) -> Option<Self> {
+        self.events.retain(|event| event.position < position);
+        self.through = self.events.last()?.position;
+        Some(self)
+    }
 }
 
 /// Writes a batch under a lease. An error leaves nothing behind, unless the connection was lost while
@@ -99,7 +109,8 @@ pub(crate) async fn advance(
     Ok(())
 }
 
-/// Applies events to a version inside a transaction, parking what cannot be applied.
+/// Applies events to a version inside a transaction, parking what cannot be applied. What only a newer release
+/// can read is left to that one, with all that comes behind it.
 pub(crate) async fn apply(
     projector: &dyn Projector,
     version: i32,
@@ -117,6 +128,13 @@ pub(crate) async fn apply(
         match Fact::read(event) {
             Ok(fact) => facts.push(fact),
             Err(reason) => {
+                if let Some((name, version)) = reason.unknown()
+                    && releases::can_read(&mut *tx, name, version).await?
+                {
+                    let (projection, position) = (projector.definition().name, event.position);
+                    let event = format!("{} version {}", event.name, event.version);
+                    return Err(Error::OfNewerRelease { projection, position, event });
+                }
                 unreadable.insert(event.stream.as_str());
                 parking.park(event, reason.to_string());
             }

@@ -71,6 +71,17 @@ pub enum Error {
         /// The definition of this release.
         wanted: i32,
     },
+    /// An event was written by a newer release than this one. It is kept back from nobody: a process of that
+    /// release goes on from here.
+    #[error("{projection} cannot go on at position {position}: {event} was written by a newer release")]
+    OfNewerRelease {
+        /// The projection.
+        projection: &'static str,
+        /// Where the event is.
+        position: Position,
+        /// Its name and version.
+        event: String,
+    },
     /// The version that was built is not the same as the live one, and nobody has accepted that.
     #[error("version {version} of {projection} differs from the live one at position {position} in {} rows or more", differences.len())]
     Differs {

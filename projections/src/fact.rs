@@ -65,6 +65,19 @@ pub enum Unreadable {
     RevisionTooLarge(u64),
 }
 
+impl Unreadable {
+    /// The name and version of what a newer release may be able to read.
+    pub(crate) fn unknown(&self) -> Option<(&str, u16)> {
+        match self {
+            Self::Decode(error) => error.unknown(),
+            Self::TooLarge { .. }
+            | Self::UnknownCategory { .. }
+            | Self::TooFar(_)
+            | Self::RevisionTooLarge(_) => None,
+        }
+    }
+}
+
 impl Fact {
     /// Reads a recorded event.
     pub fn read(recorded: &RecordedEvent) -> Result<Self, Unreadable> {

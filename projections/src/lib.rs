@@ -40,9 +40,9 @@ pub use parked::{Retried, retry};
 pub use positions::{NotFreshEnough, Positions, WaitError};
 pub use projector::{ApplyError, Definition, Projector, Table, View};
 pub use rebuild::{Progress, RebuildOptions, Rebuilt, Report, Stage, Verified, rebuild, roll_back, verify};
-pub use runner::{RunnerOptions, run};
+pub use runner::{RunnerOptions, StandsBack, run};
 pub use sharing::run_all;
-pub use status::{ParkedStream, ProjectionStatus, status};
+pub use status::{ParkedStream, ProjectionStatus, StandingBack, status};
 pub use versions::{install_all, snapshot_of};
 
 /// Every projection, in the order in which they are listed.

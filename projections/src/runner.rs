@@ -38,14 +38,23 @@ impl Default for RunnerOptions {
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// Runs one projection until `shutdown`.
+/// An event that this release cannot read, and a newer one can: whoever meets it stands back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StandsBack {
+    /// Where it is. Nothing behind it was applied, and the checkpoint is before it.
+    pub position: Position,
+    /// Its name and version.
+    pub event: String,
+}
+
+/// Runs one projection until `shutdown`, or until only a newer release can go on with it.
 pub async fn run(
     projection: Arc<dyn Projector>,
     store: Arc<dyn EventStore>,
     projector: PgConnectOptions,
     options: RunnerOptions,
     shutdown: CancellationToken,
-) {
+) -> Result<(), StandsBack> {
     let name = projection.definition().name;
     let mut backoff = BACKOFF_MIN;
     while !shutdown.is_cancelled() {
@@ -60,6 +69,10 @@ pub async fn run(
             Err(Error::LeaseHeld { holder, .. }) => {
                 tracing::debug!(projection = name, holder, "standing by: another process has the lease");
                 backoff = BACKOFF_MIN;
+            }
+            Err(Error::OfNewerRelease { position, event, .. }) => {
+                tracing::error!(projection = name, %position, event, "standing back: an event was written by a newer release, and a process of that one has to go on here");
+                return Err(StandsBack { position, event });
             }
             Err(Error::OtherDefinition { built_by, wanted, .. }) => {
                 tracing::info!(
@@ -84,6 +97,7 @@ pub async fn run(
         let _ = tokio::time::timeout(backoff, shutdown.cancelled()).await;
         backoff = (backoff * 2).min(BACKOFF_MAX);
     }
+    Ok(())
 }
 
 /// One lease's worth of work: ends well only on shutdown.
@@ -108,7 +122,7 @@ async fn session(
     let lease = Lease::take(definition, live.version, &options.holder, &mut db).await?;
     database::enter(&definition.schema(live.version), &mut db).await?;
     let ended = follow(&**projection, &**store, &lease, options, shutdown, &mut db).await;
-    if ended.is_ok() {
+    if matches!(ended, Ok(()) | Err(Error::OfNewerRelease { .. })) {
         lease.release(&mut db).await?;
         db.close().await?;
     }
@@ -161,7 +175,13 @@ async fn follow(
         };
         let Some(page) = page else { return Ok(()) };
         let batch = gather(checkpoint, page?, &mut pages, options.batch_events_max)?;
-        batch::write(projection, lease, 0, &batch, db).await?;
+        let written = batch::write(projection, lease, 0, &batch, db).await;
+        if let Err(Error::OfNewerRelease { position, .. }) = &written
+            && let Some(before) = batch.clone().before(*position)
+        {
+            batch::write(projection, lease, 0, &before, db).await?;
+        }
+        written?;
         checkpoint = batch.through;
         if renewed.elapsed() > LEASE / 3 {
             lease.renew(db).await?;

@@ -14,13 +14,13 @@ use std::{
 use event_store::EventStore;
 use sqlx::postgres::PgConnectOptions;
 use tokio::{
-    task::{Id, JoinSet},
+    task::{Id, JoinError, JoinSet},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
 use self::members::Member;
-use crate::{Error, Projector, RunnerOptions, lease::LEASE, runner::run};
+use crate::{Error, Projector, RunnerOptions, StandsBack, lease::LEASE, runner::run};
 
 /// How often a process says that it is there, and looks what its share is.
 const CLAIM_EVERY: Duration = Duration::from_millis(500);
@@ -44,6 +44,7 @@ pub async fn run_all(
         shutdown: shutdown.clone(),
         member: None,
         kept: HashMap::new(),
+        met: HashMap::new(),
         runners: JoinSet::new(),
     };
     while !shutdown.is_cancelled() {
@@ -63,7 +64,9 @@ struct Keeper {
     /// `None` while the database is away.
     member: Option<Member>,
     kept: HashMap<&'static str, Kept>,
-    runners: JoinSet<()>,
+    /// Where this release cannot go on.
+    met: HashMap<&'static str, StandsBack>,
+    runners: JoinSet<Result<(), StandsBack>>,
 }
 
 /// A read model that a runner is at work on.
@@ -97,7 +100,7 @@ impl Keeper {
                 Member::connect(&self.projector, &self.options.holder, definitions, LEASE).await?
             }
         };
-        let share = member.claim().await?;
+        let share = member.claim(&self.met).await?;
         self.member = Some(member);
         Ok(share)
     }
@@ -135,16 +138,25 @@ impl Keeper {
         tokio::select! {
             () = self.shutdown.cancelled() => {}
             Some(ended) = self.runners.join_next_with_id() => {
-                let id = match ended {
-                    Ok((id, ())) => id,
-                    Err(error) => {
-                        tracing::error!(%error, "a runner ended badly, and is started again");
-                        error.id()
-                    }
-                };
-                self.kept.retain(|_, kept| kept.runner != id);
+                self.take_note(ended);
             }
             () = tokio::time::sleep(CLAIM_EVERY) => {}
+        }
+    }
+
+    fn take_note(&mut self, ended: Result<(Id, Result<(), StandsBack>), JoinError>) {
+        let (id, met) = match ended {
+            Ok((id, ended)) => (id, ended.err()),
+            Err(error) => {
+                tracing::error!(%error, "a runner ended badly, and is started again");
+                (error.id(), None)
+            }
+        };
+        let name = self.kept.iter().find(|(_, kept)| kept.runner == id).map(|(name, _)| *name);
+        let Some(name) = name else { return };
+        self.kept.remove(name);
+        if let Some(met) = met {
+            self.met.insert(name, met);
         }
     }
 

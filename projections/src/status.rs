@@ -21,6 +21,8 @@ pub struct ProjectionStatus {
     pub lag: u64,
     /// Who writes it, while the lease lasts.
     pub holder: Option<String>,
+    /// The processes that cannot go on with it, because an event is of a newer release than theirs.
+    pub standing_back: Vec<StandingBack>,
     /// The fencing token of the last lease.
     pub token: i64,
     /// The version that is being built, and how far its slowest worker is.
@@ -29,6 +31,17 @@ pub struct ProjectionStatus {
     pub previous: Option<i32>,
     /// The streams that are kept back.
     pub parked: Vec<ParkedStream>,
+}
+
+/// A process that leaves a read model to those of a newer release.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct StandingBack {
+    /// Which.
+    pub holder: String,
+    /// The place in the log of the event that it cannot read.
+    pub position: i64,
+    /// The event's name and version.
+    pub event: String,
 }
 
 /// A stream that is kept back.
@@ -77,6 +90,7 @@ async fn one(projection: &dyn Projector, db: &mut PgConnection) -> Result<Projec
         checkpoint: Position::START,
         lag: 0,
         holder: None,
+        standing_back: Vec::new(),
         token: 0,
         building: None,
         previous: None,
@@ -101,6 +115,14 @@ async fn one(projection: &dyn Projector, db: &mut PgConnection) -> Result<Projec
             _ => {} // Only there to be compared.
         }
     }
+    status.standing_back = sqlx::query_as(
+        "select holder, stands_back_at as position, stands_back_for as event from projections.members
+         where projection = $1 and stands_back_at is not null and seen_until > clock_timestamp()
+         order by holder",
+    )
+    .bind(definition.name)
+    .fetch_all(&mut *db)
+    .await?;
     status.parked = sqlx::query_as(
         "select stream, revision, position, event_name, reason, held, parked_at
          from projections.parked_streams where projection = $1 and version = $2 order by position",

@@ -16,7 +16,7 @@ mod session;
 mod state;
 mod worker;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, atomic::AtomicBool};
 
 use chrono::{DateTime, Utc};
 use event_store::EventStore;
@@ -56,7 +56,16 @@ impl Coordinator {
         state: Arc<dyn CoordinatorState>,
         config: Config,
     ) -> Self {
-        let worker = Worker { store, commands, gateway, clock, config, interrupt: None };
+        let worker = Worker {
+            store,
+            commands,
+            gateway,
+            clock,
+            config,
+            interrupt: None,
+            state: Arc::clone(&state),
+            met_newer_release: AtomicBool::new(false),
+        };
         Self { worker: Arc::new(worker), state, session: None, in_flight: Arc::default() }
     }
 

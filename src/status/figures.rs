@@ -4,7 +4,9 @@
 use event_store::{EventStore, Position};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
-use super::{Building, Count, Holder, Parked, Projection, Relay, Report, Sagas, Sources, Unattended};
+use super::{
+    Building, Count, Holder, Parked, Projection, Relay, Report, Sagas, Sources, StandingBack, Unattended,
+};
 use crate::processes;
 
 /// Why there is no report.
@@ -80,6 +82,11 @@ async fn sagas(service: &PgPool, head: Position) -> Result<Sagas, sqlx::Error> {
     )
     .fetch_all(service)
     .await?;
+    let standing_back = sqlx::query_scalar(
+        "select holder from sagas.member where stands_back and seen_until > clock_timestamp() order by holder",
+    )
+    .fetch_all(service)
+    .await?;
     let checkpoint =
         Position::from_column(checkpoint).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
     let driven: i64 = holders.iter().map(|holder| holder.partitions).sum();
@@ -88,6 +95,7 @@ async fn sagas(service: &PgPool, head: Position) -> Result<Sagas, sqlx::Error> {
         lag: head.distance_from(checkpoint),
         holders,
         free_partitions: partitions - driven,
+        standing_back,
         in_flight,
     })
 }
@@ -126,6 +134,11 @@ pub async fn projections(
 
 impl From<projections::ProjectionStatus> for Projection {
     fn from(status: projections::ProjectionStatus) -> Self {
+        let standing_back = status.standing_back.into_iter().map(|process| StandingBack {
+            holder: process.holder,
+            position: process.position,
+            event: process.event,
+        });
         let parked = status.parked.into_iter().map(|parked| Parked {
             stream: parked.stream,
             position: parked.position,
@@ -138,6 +151,7 @@ impl From<projections::ProjectionStatus> for Projection {
             checkpoint: status.checkpoint,
             lag: status.lag,
             holder: status.holder,
+            standing_back: standing_back.collect(),
             building: status.building.map(|(version, at)| Building { version, checkpoint: at }),
             previous: status.previous,
             parked: parked.collect(),

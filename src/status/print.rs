@@ -50,6 +50,7 @@ pub fn show(report: &Report) -> String {
         sections.push(format!("relay to NATS: {publisher} publishes, {} events behind", relay.lag));
     }
     sections.extend(parked(&report.projections));
+    sections.extend(standing_back(&report.projections, &report.sagas));
     sections.extend(report.unattended.iter().map(unattended));
     if !report.attention.is_empty() {
         sections.push(counts("needs a person (GET /attention)", &report.attention));
@@ -114,6 +115,24 @@ pub fn parked(projections: &[Projection]) -> impl Iterator<Item = String> {
     })
 }
 
+/// One line for each process that has met what only a newer release can read.
+fn standing_back(projections: &[Projection], sagas: &Sagas) -> impl Iterator<Item = String> {
+    let of_sagas = sagas
+        .standing_back
+        .iter()
+        .map(|holder| format!("sagas: {holder} stands back, because it met an event of a newer release"));
+    let of_read_models = projections.iter().flat_map(|projection| {
+        projection.standing_back.iter().map(move |process| {
+            let (name, holder) = (&projection.name, &process.holder);
+            let (event, position) = (&process.event, process.position);
+            format!(
+                "{name}: {holder} stands back at position {position}, because {event} is of a newer release"
+            )
+        })
+    });
+    of_read_models.chain(of_sagas)
+}
+
 /// The read models as a table; also what `counterfoil projections status` prints.
 pub fn projections(projections: &[Projection]) -> String {
     let mut table = table(["projection", "version", "checkpoint", "lag", "parked", "kept up to date by"]);
@@ -144,7 +163,7 @@ mod tests {
     use event_store::Position;
 
     use super::*;
-    use crate::status::{Holder, Parked, Relay, Sagas, Unattended};
+    use crate::status::{Holder, Parked, Relay, Sagas, StandingBack, Unattended};
 
     fn at(column: i64) -> Position {
         Position::from_column(column).unwrap()
@@ -172,6 +191,11 @@ mod tests {
                 checkpoint: at(4700),
                 lag: 11,
                 holder: None,
+                standing_back: vec![StandingBack {
+                    holder: "pid 9".to_owned(),
+                    position: 4701,
+                    event: "OrderPlaced version 9".to_owned(),
+                }],
                 building: None,
                 previous: Some(1),
                 parked: vec![Parked {
@@ -186,6 +210,7 @@ mod tests {
                 lag: 0,
                 holders: vec![holder("pid 1", 16)],
                 free_partitions: 0,
+                standing_back: vec!["pid 8".to_owned()],
                 in_flight: Vec::new(),
             },
             relay: Some(Relay { checkpoint: at(4_000), lag: 711, holder: Some("pid 2".to_owned()) }),
@@ -207,6 +232,8 @@ mod tests {
             "nothing is in flight",
             "pid 2 publishes, 711 events behind",
             "write, read",
+            "pid 9 stands back at position 4701, because OrderPlaced version 9 is of a newer release",
+            "pid 8 stands back",
             "no process keeps the read model orders up to date (11 events behind)",
         ] {
             assert!(text.contains(expected), "{expected} is not in:\n{text}");

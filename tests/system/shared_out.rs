@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    harness::{Books, Client, PrivateDatabase, Sandbox, Server, ServerOptions, eventually, free_port, key},
+    harness::{
+        Acknowledged, Books, Client, PrivateDatabase, Sandbox, Server, ServerOptions, eventually, free_port,
+        key,
+    },
     paused_twin::twins,
 };
 
@@ -156,5 +159,5 @@ async fn the_status_names_every_process_and_says_what_is_left_lying() {
     for process in [&mut write, &mut worker, &mut read] {
         process.stop().await;
     }
-    write.verify_all_held(&Default::default()).await;
+    write.verify_all_held(&Acknowledged::default()).await;
 }

@@ -112,3 +112,10 @@ pub enum HistoryError {
         source: Arc<serde_json::Error>,
     },
 }
+
+impl HistoryError {
+    /// Whether there is an event of a newer version than this release knows. The newer release understands it.
+    pub fn is_of_newer_release(&self) -> bool {
+        matches!(self, Self::Undecodable { source, .. } if source.is_newer_version())
+    }
+}

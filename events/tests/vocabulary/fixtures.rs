@@ -104,6 +104,26 @@ fn the_newest_version_is_written_as_its_fixture_says() {
 }
 
 #[test]
+fn a_release_says_of_every_event_that_it_can_read_it() {
+    let said: Vec<_> = events::vocabulary().collect();
+    let written: Vec<_> = Category::ALL.into_iter().flat_map(wire_of).copied().collect();
+    assert_eq!(said.iter().collect::<BTreeSet<_>>(), written.iter().collect());
+}
+
+#[test]
+fn only_what_is_not_known_may_be_of_a_newer_release() {
+    let unknown = |name: &str, version, payload: &[u8]| {
+        let error = OrderEvent::decode(name, version, payload).unwrap_err();
+        error.unknown().map(|(name, version)| (name.to_owned(), version))
+    };
+    let newer = u16::MAX;
+    assert_eq!(unknown("OrderPlaced", newer, b"{}"), Some(("OrderPlaced".to_owned(), newer)));
+    assert_eq!(unknown("OrderForgotten", 1, b"{}"), Some(("OrderForgotten".to_owned(), 0)));
+    assert_eq!(unknown("OrderPlaced", 0, b"{}"), None);
+    assert_eq!(unknown("OrderCompleted", 1, b"{"), None);
+}
+
+#[test]
 fn no_two_contexts_share_a_wire_name() {
     let mut owner = BTreeMap::new();
     for category in Category::ALL {

@@ -29,7 +29,7 @@ impl World {
         let running = tokio::spawn(projections::run(projection, store, projector, options, shutdown.clone()));
         self.reached(name, self.store.head().await.unwrap()).await;
         shutdown.cancel();
-        running.await.unwrap();
+        running.await.unwrap().unwrap();
     }
 }
 

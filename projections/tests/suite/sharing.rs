@@ -8,10 +8,14 @@ use std::{
 
 use async_trait::async_trait;
 use event_store::EventStore;
+use events::Category;
 use projections::{ApplyError, Definition, Fact, Projector, orders::Orders};
 use sqlx::PgConnection;
 
-use crate::world::{World, eventually, minute};
+use crate::{
+    history::*,
+    world::{World, eventually, minute},
+};
 
 /// How many read models each process holds.
 async fn held(world: &World) -> BTreeMap<String, i64> {
@@ -161,4 +165,48 @@ async fn a_read_model_that_the_next_release_has_replaced_is_kept_by_a_process_of
     }
     shared_out(&world, &[("c", 7)]).await;
     new.stop().await;
+}
+
+/// What is said of the orders.
+async fn status_of_orders(world: &World) -> projections::ProjectionStatus {
+    let all = projections::all();
+    let status = projections::status(&all, &*world.store, &world.databases.projector).await.unwrap();
+    status.into_iter().find(|status| status.name == "orders").unwrap()
+}
+
+#[tokio::test]
+async fn what_only_a_newer_release_can_read_is_waited_for_and_parks_nothing() {
+    let world = World::new().await;
+    platform::releases::announce(&world.databases.service, [("OrderConfirmed", 99)]).await.unwrap();
+    for number in 0..5 {
+        world.paid_order(number, minute(0)).await;
+    }
+    let (before, order) = (world.store.head().await.unwrap(), order_id(4));
+    let newer = world.append_raw(&Category::Order.stream(order), "OrderConfirmed", 99, "{}", minute(1)).await;
+    world.paid_order(100, minute(2)).await;
+    let process = world.process(projections::all(), "old");
+
+    // It comes as far as it can, says so, and leaves the lease to others; what is not concerned goes on.
+    let stood_back = async || !status_of_orders(&world).await.standing_back.is_empty();
+    eventually("it stands back", stood_back).await;
+    world.reached("stock", world.store.head().await.unwrap()).await;
+    let orders = status_of_orders(&world).await;
+    assert_eq!((orders.holder, orders.parked.len()), (None, 0));
+    let mut db = world.projector().await;
+    let read: i64 = sqlx::query_scalar("select count(*) from read.orders").fetch_one(&mut db).await.unwrap();
+    assert_eq!(read, 5);
+    assert!(orders.checkpoint <= before, "{}", orders.checkpoint);
+    let met = &orders.standing_back[0];
+    assert_eq!((met.holder.as_str(), met.event.as_str()), ("old", "OrderConfirmed version 99"));
+    assert_eq!(met.position, newer.to_column().unwrap());
+
+    // A process of the newer release has gone on there, and has left again.
+    sqlx::query("update orders_v1.checkpoint set position = $1")
+        .bind(met.position)
+        .execute(&mut db)
+        .await
+        .unwrap();
+    world.reached("orders", world.store.head().await.unwrap()).await;
+    assert_eq!(status_of_orders(&world).await.holder.as_deref(), Some("old"));
+    process.stop().await;
 }

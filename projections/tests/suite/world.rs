@@ -20,6 +20,7 @@ pub struct World {
 impl World {
     pub async fn new() -> Self {
         let databases = testing::fresh_database().await;
+        platform::releases::migrate(&databases.owner).await.unwrap();
         projections::migrate(&databases.owner).await.unwrap();
         Self { store: Arc::new(MemoryStore::new()), databases }
     }
@@ -68,13 +69,14 @@ impl World {
     pub fn run(&self, projection: impl Projector, holder: &str) -> Running {
         let shutdown = CancellationToken::new();
         let options = RunnerOptions { holder: holder.to_owned(), ..RunnerOptions::default() };
-        let task = tokio::spawn(projections::run(
+        let running = projections::run(
             Arc::new(projection),
             self.store.clone(),
             self.databases.projector.clone(),
             options,
             shutdown.clone(),
-        ));
+        );
+        let task = tokio::spawn(async move { running.await.unwrap() });
         Running { shutdown, task }
     }
 

@@ -85,6 +85,22 @@ impl Error {
         }
     }
 
+    /// The name and version of the event that this release does not know, where that is what was in the way.
+    pub(super) fn unknown(&self) -> Option<(&str, u16)> {
+        match self {
+            Self::Unreadable { source, .. } => source.unknown(),
+            Self::History(HistoryError::Undecodable { source, .. }) => source.unknown(),
+            Self::Store(_)
+            | Self::Contended { .. }
+            | Self::Impossible { .. }
+            | Self::History(_)
+            | Self::Refused { .. }
+            | Self::State(_)
+            | Self::Fenced { .. }
+            | Self::Interrupted { .. } => None,
+        }
+    }
+
     /// Whether it concerns one order only, so that the others can go on.
     pub(super) fn is_of_one_key(&self) -> bool {
         match self {

@@ -44,6 +44,7 @@ impl Coordinator {
             renewed: Instant::now(),
             claimed: None,
         };
+        reign.begin().await;
         while !shutdown.is_cancelled() {
             reign.turn(&shutdown).await?;
         }
@@ -200,9 +201,17 @@ async fn work(
     loop {
         match worker.work(&key, job, std::mem::take(&mut memory)).await {
             Ok(outcome) => return Done { memory: outcome.memory, next: Some(outcome.next) },
-            Err(error) if !error.is_transient() => {
-                return Done { memory: Memory::None, next: Some(worker.put_aside(&key, &error)) };
-            }
+            Err(error) if !error.is_transient() => match worker.is_of_newer_release(&error).await {
+                Ok(is_newer) => {
+                    let next = if is_newer {
+                        worker.leave_to_newer_release(&key, &error)
+                    } else {
+                        worker.put_aside(&key, &error)
+                    };
+                    return Done { memory: Memory::None, next: Some(next) };
+                }
+                Err(error) => tracing::warn!(%key, %error, "a step failed and is tried again"),
+            },
             Err(error) => tracing::warn!(%key, %error, "a step failed and is tried again"),
         }
         if tokio::time::timeout(pause, stopping.cancelled()).await.is_ok() {

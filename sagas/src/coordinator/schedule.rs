@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use super::state::{Key, Wake};
+use super::state::{Key, OF_NEWER_RELEASE, Wake};
 
 /// At most one time for each key.
 #[derive(Debug, Default)]
@@ -17,7 +17,11 @@ pub(super) struct Schedule {
 
 impl Schedule {
     /// What was kept before.
-    pub(super) fn restored(wakes: Vec<(Key, Wake)>) -> Self {
+    pub(super) fn restored(mut wakes: Vec<(Key, Wake)>) -> Self {
+        // Whoever kept it could not go on; perhaps we can.
+        for (_, wake) in wakes.iter_mut().filter(|(_, wake)| wake.waiting == OF_NEWER_RELEASE) {
+            wake.due_at = DateTime::UNIX_EPOCH;
+        }
         let due = wakes.iter().map(|(key, wake)| (wake.due_at, key.clone())).collect();
         Self { wakes: wakes.into_iter().collect(), due, changed: HashSet::new() }
     }
@@ -116,6 +120,16 @@ mod tests {
         assert_eq!(schedule.take_due(at(30)), Some(key("late")));
         assert_eq!(schedule.take_due(at(30)), None);
         assert!(!schedule.has_changes());
+    }
+
+    #[test]
+    fn what_waits_for_a_newer_release_is_due_for_whoever_comes_next() {
+        let wake = Wake { waiting: OF_NEWER_RELEASE.to_owned(), ..wake(20) };
+        let mut schedule = Schedule::restored(vec![(key("a"), wake.clone())]);
+        assert_eq!(schedule.take_due(at(0)), Some(key("a")));
+        // Not again at once for one that cannot go on, either.
+        schedule.set(&key("a"), Some(wake));
+        assert_eq!(schedule.take_due(at(19)), None);
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub enum Key {
     Webhook(String),
 }
 
+/// What a key waits for that only a newer release can go on with. Whoever gets its partition looks at once.
+pub(super) const OF_NEWER_RELEASE: &str = "a_newer_release";
+
 /// Something to look at again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wake {
@@ -117,6 +120,20 @@ pub trait CoordinatorState: Send + Sync + fmt::Debug + 'static {
 
     /// This holder is there no longer, and needs no share.
     async fn leave(&self, holder: &str) -> Result<(), StateError>;
+
+    /// Whether a release newer than this one, which has run on the same data, can read this version of this
+    /// event. What nobody can read is nobody's.
+    async fn is_of_newer_release(&self, name: &str, version: u16) -> Result<bool, StateError> {
+        let (_, _) = (name, version);
+        Ok(false)
+    }
+
+    /// This holder has met an event of a newer release: it has no share as long as others are there that have
+    /// not.
+    async fn stand_back(&self, holder: &str) -> Result<(), StateError> {
+        let _ = holder;
+        Ok(())
+    }
 }
 
 impl fmt::Display for Key {

@@ -6,7 +6,10 @@ mod deliver;
 mod pay;
 mod perform;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use chrono::{DateTime, Utc};
 use event_store::{EventStore, RecordedEvent};
@@ -23,7 +26,7 @@ use super::{
     Config, Interrupt,
     error::Error,
     memories::Memory,
-    state::{Key, Wake},
+    state::{CoordinatorState, Key, OF_NEWER_RELEASE, Wake},
 };
 use crate::gateway::PaymentGateway;
 
@@ -36,6 +39,9 @@ pub(super) struct Worker {
     pub(super) clock: Clock,
     pub(super) config: Config,
     pub(super) interrupt: Option<Arc<dyn Interrupt>>,
+    pub(super) state: Arc<dyn CoordinatorState>,
+    /// An event of a newer release was met, and the others were not told yet.
+    pub(super) met_newer_release: AtomicBool,
 }
 
 /// Why a key is worked on.
@@ -137,6 +143,22 @@ impl Worker {
     pub(super) fn put_aside(&self, key: &Key, error: &Error) -> Next {
         tracing::error!(%key, %error, "put aside; the others go on");
         Next::at(self.clock.now() + self.config.look_again_after, "put_aside")
+    }
+
+    /// Whether what was in the way is an event that only a newer release can read.
+    pub(super) async fn is_of_newer_release(&self, error: &Error) -> Result<bool, Error> {
+        match error.unknown() {
+            Some((name, version)) => Ok(self.state.is_of_newer_release(name, version).await?),
+            None => Ok(false),
+        }
+    }
+
+    /// What becomes of a key that only a newer release can go on with: whoever of that one has its partition
+    /// next takes it up.
+    pub(super) fn leave_to_newer_release(&self, key: &Key, error: &Error) -> Next {
+        tracing::warn!(%key, %error, "left to a process of a newer release; the others go on");
+        self.met_newer_release.store(true, Ordering::Relaxed);
+        Next::at(self.clock.now() + self.config.look_again_after, OF_NEWER_RELEASE)
     }
 
     /// The end of one step and the beginning of the next.

@@ -201,3 +201,30 @@ async fn a_database_that_was_shared_out_otherwise_is_refused_with_both_numbers()
         assert!(refused.contains(&number.to_string()), "{refused}");
     }
 }
+
+#[tokio::test]
+async fn who_met_an_event_of_a_newer_release_has_no_share_while_others_have_met_none() {
+    let databases = fresh_database().await;
+    migrate(&databases.owner).await.unwrap();
+    let state = PostgresState::new(&databases.service);
+    let none_free: Vec<Partition> = Partition::all().collect();
+    let shares = async |holders: &[&str]| {
+        let mut shares = Vec::new();
+        for holder in holders {
+            shares.push(state.claim(holder, LONG, &none_free).await.unwrap().share);
+        }
+        shares
+    };
+    shares(&["old", "older"]).await;
+    state.stand_back("old").await.unwrap();
+    assert_eq!(shares(&["old", "older"]).await, [0, ALL]);
+    // With nobody better, they are as good as ever for everything else.
+    state.stand_back("older").await.unwrap();
+    assert_eq!(shares(&["old", "older"]).await, [8, 8]);
+    shares(&["new"]).await;
+    assert_eq!(shares(&["old", "older", "new"]).await, [0, 0, ALL]);
+    // One that begins again may be of the newer release itself.
+    state.leave("old").await.unwrap();
+    shares(&["old"]).await;
+    assert_eq!(shares(&["new", "old", "older"]).await, [8, 8, 0]);
+}

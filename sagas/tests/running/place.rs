@@ -36,6 +36,7 @@ impl Place {
     pub(crate) async fn new() -> Self {
         let databases = fresh_database().await;
         migrate_store(&databases.owner).await.unwrap();
+        platform::releases::migrate(&databases.owner).await.unwrap();
         migrate(&databases.owner).await.unwrap();
         sandbox::migrate(&databases.owner).await.unwrap();
         let pool = PgPool::connect_with(databases.service.clone()).await.unwrap();

@@ -17,7 +17,7 @@ use utoipa::{
     openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder},
 };
 
-use super::problems::{CANNOT_BE_KEPT, CONTENDED, IDEMPOTENCY_KEY_REUSED, REVISION_DIFFERS};
+use super::problems::{CANNOT_BE_KEPT, CONTENDED, IDEMPOTENCY_KEY_REUSED, NEWER_RELEASE, REVISION_DIFFERS};
 use crate::{HandleError, Handled, LoadError};
 
 const POSITION: HeaderName = HeaderName::from_static("counterfoil-position");
@@ -124,6 +124,10 @@ pub(super) fn unreadable(error: LoadError) -> Problem {
         LoadError::Store(error @ StoreError::Unavailable { .. }) => {
             tracing::warn!(%error, "a command cannot be carried out now");
             Problem::new(&UNAVAILABLE).retry_after(OUTAGE_RETRY_AFTER)
+        }
+        LoadError::History(error) if error.is_of_newer_release() => {
+            tracing::warn!(%error, "a command cannot be decided by this release");
+            Problem::new(&NEWER_RELEASE).retry_after(OUTAGE_RETRY_AFTER)
         }
         LoadError::Store(StoreError::Corrupt { .. }) | LoadError::History(_) => {
             tracing::error!(%error, "a command cannot be decided");

@@ -5,6 +5,11 @@ platform::problem_types! {
     /// Every type of problem that the command API has of its own.
     pub const PROBLEM_TYPES;
 
+    /// What the command depends on was written by a newer release than the process that was asked, as happens
+    /// while one replaces the other. `Retry-After` says when to try again, with the same key; another process
+    /// may know more.
+    NEWER_RELEASE = 503 "newer-release" "This process is being replaced by a newer one";
+
     /// Every command carries the header `Idempotency-Key`: one value of 1 to 200 visible characters that
     /// is chosen once for each thing wanted, and sent again with each repeat of it.
     IDEMPOTENCY_KEY_MISSING = 400 "idempotency-key-missing" "The header Idempotency-Key is missing";

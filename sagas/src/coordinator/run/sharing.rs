@@ -2,7 +2,7 @@
 //! been killed**; one that another process is to have is given back when the steps that were begun in it are
 //! done.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::time::{Instant, timeout};
 
@@ -18,10 +18,38 @@ impl Reign<'_> {
         self.claimed.is_none_or(|claimed| claimed.elapsed() >= self.worker().config.claim_every)
     }
 
+    /// What one of the same name has said of itself before, perhaps of another release, is over.
+    pub(super) async fn begin(&mut self) {
+        let coordinator = self.coordinator;
+        let config = &coordinator.worker.config;
+        let left = coordinator.state.leave(&config.holder);
+        if let Ok(Err(error)) = timeout(config.lease_ttl, left).await {
+            tracing::warn!(%error, "the others cannot be told that this coordinator begins");
+        }
+    }
+
+    /// Tells the others when an event was met that only a newer release can read.
+    async fn stand_back(&mut self) {
+        let coordinator = self.coordinator;
+        let worker = &coordinator.worker;
+        if !worker.met_newer_release.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let telling = coordinator.state.stand_back(&worker.config.holder);
+        if matches!(timeout(worker.config.lease_ttl / 3, telling).await, Ok(Ok(()))) {
+            tracing::error!(
+                "standing back: an event was written by a newer release, and a process of that one has to go on"
+            );
+        } else {
+            worker.met_newer_release.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Takes what is free of our share, and begins to give back what is more than that.
     pub(super) async fn claim(&mut self) -> Result<(), Error> {
         let began = Instant::now();
         self.claimed = Some(began);
+        self.stand_back().await;
         let coordinator = self.coordinator;
         let config = &coordinator.worker.config;
         let had_none = self.session.is_empty();

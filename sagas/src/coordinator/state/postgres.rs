@@ -87,6 +87,15 @@ impl CoordinatorState for PostgresState {
     async fn leave(&self, holder: &str) -> Result<(), StateError> {
         claims::leave(&self.pool, holder).await.map_err(unavailable("leaving the others"))
     }
+
+    async fn is_of_newer_release(&self, name: &str, version: u16) -> Result<bool, StateError> {
+        let known = platform::releases::can_read(&self.pool, name, version).await;
+        known.map_err(unavailable("asking what newer releases can read"))
+    }
+
+    async fn stand_back(&self, holder: &str) -> Result<(), StateError> {
+        claims::stand_back(&self.pool, holder).await.map_err(unavailable("standing back"))
+    }
 }
 
 /// The columns of leases: numbers of partitions, and fences.

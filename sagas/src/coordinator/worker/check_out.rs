@@ -63,6 +63,7 @@ impl Worker {
                 let learned = match self.perform(&saga, &intent, &cause, job).await {
                     Ok(learned) => learned,
                     // One thing that cannot be done must not keep the others from being done.
+                    Err(error) if self.is_of_newer_release(&error).await? => return Err(error),
                     Err(error) if error.is_of_one_key() => {
                         setback = Setback::Failed(error);
                         Some(Fact::Stuck { step: intent.name() })

@@ -2,8 +2,9 @@
 
 use chrono::DateTime;
 use domain::{order::Command, payment};
+use event_store::{EventStore, ExpectedRevision, NewEvent};
 use events::{
-    Actor, Currency, Money,
+    Actor, Category, Currency, Metadata, Money,
     ids::{CaptureId, OrderId, PaymentId},
     order::RejectionReason,
 };
@@ -126,4 +127,35 @@ async fn a_reason_is_one_of_three() {
         refused.faults(),
         [("/reason", "must be one of [\"customer_request\",\"fraud\",\"operator\"]")]
     );
+}
+
+#[tokio::test]
+async fn an_order_that_a_newer_release_has_written_to_is_left_to_that_one_with_a_time_to_try_again() {
+    let shop = Shop::selling().await;
+    for (key, version, status, problem) in
+        [("newer", 99, 503, "newer-release"), ("nobody", 1, 500, "internal")]
+    {
+        let id = placed(&shop, key).await;
+        let metadata = Metadata {
+            occurred_at: DateTime::UNIX_EPOCH,
+            correlation_id: Uuid::nil(),
+            causation_id: Uuid::nil(),
+            command_id: Uuid::nil(),
+            request_digest: None,
+            actor: Actor::Client,
+            traceparent: None,
+        };
+        let written = NewEvent {
+            id: Uuid::new_v5(&Uuid::nil(), key.as_bytes()),
+            name: "OrderConfirmed".to_owned(),
+            version,
+            payload: "{}".into(),
+            metadata,
+        };
+        let stream = Category::Order.stream(&id);
+        shop.store.append(&stream, ExpectedRevision::Any, vec![written]).await.unwrap();
+        let refused = cancel(&shop, &id, &format!("cancel-{key}")).await;
+        assert_eq!((refused.status.as_u16(), refused.problem()), (status, problem));
+        assert_eq!(refused.header("retry-after").is_empty(), status != 503, "{refused:?}");
+    }
 }

@@ -51,9 +51,15 @@ pub(super) async fn join(db: &mut PgConnection, holder: &str, ttl: Duration) -> 
     .execute(&mut *db)
     .await
     .map_err(&failed)?;
-    let (partitions, members, before): (i64, i64, i64) = sqlx::query_as(
-        "select (select count(*) from sagas.partition), count(*), count(*) filter (where holder < $1)
-           from sagas.member where holder = $1 or seen_until > clock_timestamp()",
+    // Those that have met an event of a newer release count only when all have.
+    let (partitions, members, before, gives_way): (i64, i64, i64, bool) = sqlx::query_as(
+        "with here as (
+            select holder, not stands_back or bool_and(stands_back) over () as counts
+              from sagas.member where holder = $1 or seen_until > clock_timestamp())
+         select (select count(*) from sagas.partition), count(*) filter (where counts),
+                count(*) filter (where counts and holder < $1),
+                coalesce(bool_or(holder = $1 and not counts), false)
+           from here",
     )
     .bind(holder)
     .fetch_one(&mut *db)
@@ -68,6 +74,9 @@ pub(super) async fn join(db: &mut PgConnection, holder: &str, ttl: Duration) -> 
     } else if partitions != i64::from(PARTITIONS) {
         let reason = format!("it is kept in {partitions} partitions, and this release has {PARTITIONS}");
         return Err(StateError::Corrupt { reason });
+    }
+    if gives_way {
+        return Ok(0);
     }
     Ok(fair_share(
         usize::try_from(members).unwrap_or(usize::MAX),
@@ -119,6 +128,15 @@ pub(super) async fn release(pool: &PgPool, leases: &[Lease]) -> Result<(), sqlx:
     .bind(fences)
     .execute(pool)
     .await?;
+    Ok(())
+}
+
+/// Leaves the share of this process to those that have met no event of a newer release.
+pub(super) async fn stand_back(pool: &PgPool, holder: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("update sagas.member set stands_back = true where holder = $1")
+        .bind(holder)
+        .execute(pool)
+        .await?;
     Ok(())
 }
 
