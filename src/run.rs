@@ -39,6 +39,13 @@ use crate::{
     status::{self, Status},
 };
 
+/// Which release this is, as processes say it of themselves.
+const RELEASE: &str = if cfg!(feature = "next-release") {
+    concat!(env!("CARGO_PKG_VERSION"), "+next")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
+
 /// How long the parts may take to finish what they have begun.
 const PATIENCE: Duration = Duration::from_secs(25);
 
@@ -155,7 +162,7 @@ impl Running {
         });
         let roles: Vec<_> = settings.roles.iter().map(|role| role.as_str()).collect();
         let name = holder(settings, &database);
-        let (listen, version) = (address.to_string(), env!("CARGO_PKG_VERSION").to_owned());
+        let (listen, version) = (address.to_string(), RELEASE.to_owned());
         let presence = Presence { name, roles: roles.clone(), listen, version };
         let service = pool(&database.roles.service, 1);
         shutdown.spawn("presence", processes::announce(presence, service, shutdown.token()));

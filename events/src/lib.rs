@@ -12,6 +12,8 @@ pub mod ids;
 pub mod inventory;
 pub mod ledger;
 pub mod money;
+#[cfg(feature = "next-release")]
+mod next_release;
 pub mod order;
 pub mod payment;
 pub mod sealed;

@@ -10,11 +10,14 @@ use crate::{
     sealed::Sealed,
 };
 
+/// The version of [`Placed`] that is written.
+const PLACED: u16 = if cfg!(feature = "next-release") { 3 } else { 2 };
+
 wire_events! {
     /// What happened to an order.
     OrderEvent in Order {
         /// The customer agreed to buy.
-        Placed(Placed) = "OrderPlaced" v 2,
+        Placed(Placed) = "OrderPlaced" v PLACED,
         /// Stock is held and payment is authorized: the shop agreed to sell.
         Confirmed(Confirmed) = "OrderConfirmed" v 1,
         /// The checkout could not be finished.
@@ -42,6 +45,7 @@ pub struct Placed {
     /// The sum of the lines.
     pub total: Money,
     /// What the provider knows the means of payment by; never a card number.
+    #[cfg_attr(feature = "next-release", serde(rename = "method"))]
     pub payment_method: String,
     /// A live sale, or one that history tells of.
     pub origin: Origin,

@@ -9,6 +9,8 @@ use crate::order;
 pub(crate) fn step(name: &str, from: u16, payload: Value) -> Option<Result<Value, serde_json::Error>> {
     match (name, from) {
         ("OrderPlaced", 1) => Some(order::placed_v1_to_v2(payload)),
+        #[cfg(feature = "next-release")]
+        ("OrderPlaced", 2) => Some(crate::next_release::placed_v2_to_v3(payload)),
         _ => None,
     }
 }

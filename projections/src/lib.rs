@@ -18,6 +18,8 @@ mod digest;
 mod error;
 mod fact;
 mod lease;
+#[cfg(feature = "next-release")]
+mod next_release;
 mod parked;
 mod positions;
 mod projector;
@@ -47,7 +49,7 @@ pub use versions::{install_all, snapshot_of};
 
 /// Every projection, in the order in which they are listed.
 pub fn all() -> Vec<Arc<dyn Projector>> {
-    vec![
+    let all: Vec<Arc<dyn Projector>> = vec![
         Arc::new(catalog::Catalog),
         Arc::new(orders::Orders),
         Arc::new(stock::Stock),
@@ -55,5 +57,8 @@ pub fn all() -> Vec<Arc<dyn Projector>> {
         Arc::new(sales::Sales),
         Arc::new(attention::Attention),
         Arc::new(feed::Feed),
-    ]
+    ];
+    #[cfg(feature = "next-release")]
+    let all = next_release::raised(all);
+    all
 }

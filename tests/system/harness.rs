@@ -6,6 +6,7 @@ mod books;
 mod client;
 mod database;
 mod end;
+mod faults;
 mod follower;
 mod sandbox;
 mod server;
@@ -16,9 +17,10 @@ pub(crate) use books::Books;
 pub(crate) use client::{Answer, Client, checkout, key, order_of};
 pub(crate) use database::{Log, PrivateDatabase};
 pub(crate) use end::verdict;
+pub(crate) use faults::Faults;
 pub(crate) use follower::Follower;
 pub(crate) use sandbox::Sandbox;
-pub(crate) use server::{Server, ServerOptions, fail_to_serve, fail_to_serve_in, free_port};
+pub(crate) use server::{Server, ServerOptions, fail_to_serve, fail_to_serve_in, free_port, next_release};
 
 use std::{future::Future, time::Duration};
 

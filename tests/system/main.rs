@@ -21,6 +21,7 @@ mod poison;
 mod relayed;
 mod roles;
 mod rolling_back;
+mod rolling_upgrade;
 mod shared_out;
 mod simulation;
 mod unknown_outcomes;

@@ -13,7 +13,7 @@ use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use uuid::{Uuid, uuid};
 
-use super::{Log, eventually};
+use super::{Faults, Log, eventually};
 
 /// What the server answered.
 #[derive(Debug, Clone)]
@@ -76,6 +76,7 @@ pub(crate) struct Client {
     queries: Doors,
     http: reqwest::Client,
     log: Log,
+    faults: Faults,
 }
 
 /// A key that no other request has.
@@ -88,14 +89,20 @@ impl Client {
     pub(crate) fn new(base: String, log: Log) -> Self {
         let http = reqwest::Client::builder().timeout(Duration::from_mins(1)).build().unwrap();
         let doors = Doors::at(vec![base]);
-        Self { commands: doors.clone(), queries: doors, http, log }
+        Self { commands: doors.clone(), queries: doors, http, log, faults: Faults::default() }
     }
 
     /// A client of the processes that take commands and of those that answer queries. One that does not
     /// answer for a few seconds is left for the next.
     pub(crate) fn of_several(commands: Vec<String>, queries: Vec<String>, log: Log) -> Self {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
-        Self { commands: Doors::at(commands), queries: Doors::at(queries), http, log }
+        Self {
+            commands: Doors::at(commands),
+            queries: Doors::at(queries),
+            http,
+            log,
+            faults: Faults::default(),
+        }
     }
 
     /// Whether every role is ready.
@@ -105,10 +112,26 @@ impl Client {
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Option<Answer> {
+        let response = request.send().await.ok()?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.bytes().await.ok()?;
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let answer = Answer { status, headers, body };
+        self.faults.note(&answer);
+        Some(answer)
+    }
+
+    /// The same client, which writes down answers that are faults of the server.
+    pub(crate) fn noting(mut self, faults: &Faults) -> Self {
+        self.faults = faults.clone();
+        self
+    }
+
     /// A command with an idempotency key. `None` when the server went away before it answered.
     pub(crate) async fn try_post(&self, path: &str, key: &str, body: &Value) -> Option<Answer> {
         let request = self.http.post(self.commands.url(path)).header("Idempotency-Key", key).json(body);
-        let answer = answer(request).await;
+        let answer = self.answer(request).await;
         if answer.is_none() {
             self.commands.try_the_next();
         }
@@ -125,10 +148,10 @@ impl Client {
     pub(crate) async fn insist(&self, path: &str, key: &str, body: &Value) -> Answer {
         let deadline = tokio::time::Instant::now() + Duration::from_mins(3);
         loop {
-            if let Some(answer) = self.try_post(path, key, body).await
-                && answer.status != 503
-            {
-                return answer;
+            match self.try_post(path, key, body).await {
+                Some(answer) if answer.status == 503 => self.commands.try_the_next(),
+                Some(answer) => return answer,
+                None => {}
             }
             assert!(tokio::time::Instant::now() < deadline, "{path} {key} is not answered");
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -137,7 +160,7 @@ impl Client {
 
     /// A query. `None` when the server went away before it answered.
     pub(crate) async fn try_get(&self, path: &str) -> Option<Answer> {
-        let answer = answer(self.http.get(self.queries.url(path))).await;
+        let answer = self.answer(self.http.get(self.queries.url(path))).await;
         if answer.is_none() {
             self.queries.try_the_next();
         }
@@ -155,7 +178,7 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        answer(request).await.expect("the server answers")
+        self.answer(request).await.expect("the server answers")
     }
 
     /// A query that reflects everything that is in the log by now, so that it cannot be answered from
@@ -173,7 +196,7 @@ impl Client {
 
     /// Sends a request that was built by hand.
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
-        answer(request).await.expect("the server answers")
+        self.answer(request).await.expect("the server answers")
     }
 
     /// Offers a product in pounds and receives units of it.
@@ -270,12 +293,4 @@ pub(crate) fn checkout(lines: &[(&str, i64)], payment_method: &str) -> Value {
     let lines: Vec<Value> =
         lines.iter().map(|(sku, quantity)| json!({"sku": sku, "quantity": quantity})).collect();
     json!({"currency": "GBP", "lines": lines, "payment_method": payment_method})
-}
-
-async fn answer(request: reqwest::RequestBuilder) -> Option<Answer> {
-    let response = request.send().await.ok()?;
-    let (status, headers) = (response.status(), response.headers().clone());
-    let bytes = response.bytes().await.ok()?;
-    let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    Some(Answer { status, headers, body })
 }

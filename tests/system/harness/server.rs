@@ -21,6 +21,14 @@ use super::{Client, Log, eventually};
 
 const EXECUTABLE: &str = env!("CARGO_BIN_EXE_counterfoil");
 
+/// The executable that pretends to be of the release after this one; `None` where it was not built, which
+/// `make test` does.
+pub(crate) fn next_release() -> Option<PathBuf> {
+    let given = std::env::var_os("COUNTERFOIL_NEXT_RELEASE").map(PathBuf::from);
+    let beside = || Some(Path::new(EXECUTABLE).parent()?.parent()?.join("next-release/counterfoil"));
+    given.or_else(beside).filter(|path| path.exists())
+}
+
 /// What differs from a server as a user starts it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ServerOptions {
@@ -28,6 +36,8 @@ pub(crate) struct ServerOptions {
     pub(crate) crash_at: Option<String>,
     /// Bugs to plant.
     pub(crate) planted_bugs: Option<&'static str>,
+    /// An executable of another release.
+    pub(crate) executable: Option<PathBuf>,
     /// A provider in another process.
     pub(crate) provider_url: Option<String>,
     /// A database that was given, instead of the embedded one.
@@ -79,6 +89,11 @@ impl Server {
     /// Starts another process on the same folder, with what differs said in full.
     pub(crate) async fn start_beside(&self, options: ServerOptions) -> Self {
         Self::start_in(Arc::clone(&self.folder), options).await
+    }
+
+    /// How it was started.
+    pub(crate) fn options(&self) -> ServerOptions {
+        self.options.clone()
     }
 
     /// Starts it again on the same data as it was.
@@ -187,7 +202,7 @@ impl Server {
 
     /// Runs a command of the executable that knows nothing of the data.
     pub(crate) async fn run_outside(&self, name: &str, more: &[&str]) -> Output {
-        let mut command = plain_command(self.folder.path(), name);
+        let mut command = plain_command(Path::new(EXECUTABLE), self.folder.path(), name);
         command.args(more);
         finish(command).await
     }
@@ -294,8 +309,8 @@ pub(crate) fn folder() -> TempDir {
 }
 
 /// A command of the executable in `folder`, with nothing of this process' own settings.
-fn plain_command(folder: &Path, name: &str) -> Command {
-    let mut command = Command::new(EXECUTABLE);
+fn plain_command(executable: &Path, folder: &Path, name: &str) -> Command {
+    let mut command = Command::new(executable);
     for (variable, _) in std::env::vars().filter(|(variable, _)| variable.starts_with("COUNTERFOIL_")) {
         command.env_remove(variable);
     }
@@ -305,7 +320,8 @@ fn plain_command(folder: &Path, name: &str) -> Command {
 
 /// A command of the executable on the data in `folder`.
 pub(crate) fn command(folder: &Path, options: &ServerOptions, name: &str) -> Command {
-    let mut command = plain_command(folder, name);
+    let executable = options.executable.as_deref().unwrap_or(Path::new(EXECUTABLE));
+    let mut command = plain_command(executable, folder, name);
     command.arg("--data-dir").arg(folder.join("data"));
     if let Some(url) = &options.provider_url {
         command.args(["--provider-url", url]);
