@@ -2,6 +2,7 @@
 //! what falls to it, and gives back at the end of a batch what another process is to have. **A share is no
 //! right to write**: that is the lease's, which each runner takes for itself.
 
+mod able;
 mod members;
 mod share;
 

@@ -8,7 +8,10 @@ use std::{
 
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
-use super::share::{Work, share_out};
+use super::{
+    able::{Able, Written, due, leave_to_newer, work},
+    share::share_out,
+};
 use crate::{Definition, Error, StandsBack, database, versions};
 
 /// One process among those that share.
@@ -19,27 +22,6 @@ pub(super) struct Member {
     /// How long it counts without being heard of.
     ttl: Duration,
     db: PgConnection,
-}
-
-/// A process that is able to keep a read model of this definition.
-#[derive(Debug, sqlx::FromRow)]
-struct Able {
-    holder: String,
-    projection: String,
-    definition: i32,
-    /// An event that it cannot read: it goes on with the read model only when that is passed and nobody else
-    /// is able to.
-    stands_back_at: Option<i64>,
-}
-
-/// A version that is read or built, and who writes it.
-#[derive(Debug, sqlx::FromRow)]
-struct Written {
-    projection: String,
-    version: i32,
-    definition: i32,
-    is_live: bool,
-    holder: Option<String>,
 }
 
 impl Member {
@@ -149,88 +131,5 @@ impl Member {
         }
         let given = share_out(&works).into_iter().zip(names);
         given.filter(|(member, _)| *member == Some(&self.holder)).map(|(_, name)| name).collect()
-    }
-}
-
-/// Takes those from the able who met an event of a newer release, as long as there are others; those who are
-/// alone go on when somebody was there meanwhile who could read it.
-fn leave_to_newer(projection: &str, definition: i32, checkpoint: i64, able: &mut Vec<Able>) {
-    let is_of = |able: &Able| able.projection == projection && able.definition == definition;
-    let others_are_there = able.iter().any(|able| is_of(able) && able.stands_back_at.is_none());
-    able.retain(|able| {
-        !is_of(able) || able.stands_back_at.is_none_or(|at| !others_are_there && at <= checkpoint)
-    });
-}
-
-/// Which definitions of a read model are to be written: that of the live version, and the highest that somebody
-/// knows, where that is another one and the live version is to be replaced.
-fn due(projection: &str, able: &[Able], versions: &[Written]) -> Vec<i32> {
-    let live = versions.iter().find(|version| version.is_live && version.projection == projection);
-    let live = live.map(|version| version.definition);
-    let highest = able.iter().filter(|able| able.projection == projection).map(|able| able.definition).max();
-    let next = highest.filter(|highest| live.is_none_or(|live| *highest > live));
-    live.into_iter().chain(next).collect()
-}
-
-fn work<'a>(projection: &str, definition: i32, able: &'a [Able], versions: &'a [Written]) -> Work<'a> {
-    let is_it = |of: &str, by: i32| of == projection && by == definition;
-    let candidates = able.iter().filter(|able| is_it(&able.projection, able.definition));
-    let written = versions.iter().filter(|version| is_it(&version.projection, version.definition));
-    Work {
-        candidates: candidates.map(|able| able.holder.as_str()).collect(),
-        // Where one is built beside a live one of the same definition, a person has asked for that.
-        holder: written.max_by_key(|version| version.is_live).and_then(|version| version.holder.as_deref()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn able(holder: &str, definition: i32) -> Able {
-        let projection = "orders".to_owned();
-        Able { holder: holder.to_owned(), projection, definition, stands_back_at: None }
-    }
-
-    fn version(definition: i32, is_live: bool) -> Written {
-        Written { projection: "orders".to_owned(), version: 1, definition, is_live, holder: None }
-    }
-
-    #[test]
-    fn the_live_version_is_kept_by_those_of_its_release_while_a_newer_one_replaces_it() {
-        let members = [able("old", 2), able("new", 3)];
-        let live = [version(2, true)];
-        assert_eq!(due("orders", &members, &live), [2, 3]);
-        assert_eq!(work("orders", 2, &members, &live).candidates, ["old"]);
-        assert_eq!(work("orders", 3, &members, &live).candidates, ["new"]);
-    }
-
-    fn left(members: &[(&str, Option<i64>)], checkpoint: i64) -> Vec<String> {
-        let with = |(holder, stands_back_at): &(&str, _)| Able {
-            stands_back_at: *stands_back_at,
-            ..able(holder, 2)
-        };
-        let mut able: Vec<Able> = members.iter().map(with).collect();
-        leave_to_newer("orders", 2, checkpoint, &mut able);
-        able.into_iter().map(|able| able.holder).collect()
-    }
-
-    #[test]
-    fn who_met_an_event_of_a_newer_release_leaves_the_read_model_to_others_and_waits_when_alone() {
-        assert_eq!(left(&[("old", Some(7)), ("new", None)], 6), ["new"]);
-        assert_eq!(left(&[("old", Some(7)), ("new", None)], 9), ["new"]);
-        assert_eq!(left(&[("old", Some(7))], 6), [""; 0]);
-        assert_eq!(left(&[("old", Some(7)), ("older", Some(5))], 6), ["older"]);
-        // The newer release was there and has gone again.
-        assert_eq!(left(&[("old", Some(7))], 7), ["old"]);
-    }
-
-    #[test]
-    fn what_a_newer_release_has_replaced_is_nothing_for_an_older_one() {
-        let members = [able("old", 2), able("new", 3)];
-        let live = [version(3, true)];
-        assert_eq!(due("orders", &members, &live), [3]);
-        assert_eq!(work("orders", 3, &members, &live).candidates, ["new"]);
-        assert!(work("orders", 3, &members[..1], &live).candidates.is_empty());
     }
 }
