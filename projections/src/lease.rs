@@ -85,9 +85,9 @@ impl Lease {
         Ok(())
     }
 
-    /// Gives it up, so that the next one need not wait.
+    /// Gives it up, so that the next one need not wait. Fails when it was over before.
     pub(crate) async fn release(&self, db: &mut PgConnection) -> Result<(), Error> {
-        sqlx::query(
+        let done = sqlx::query(
             "update projections.versions set holder = null, lease_until = null
              where projection = $1 and version = $2 and token = $3",
         )
@@ -96,6 +96,9 @@ impl Lease {
         .bind(self.token)
         .execute(db)
         .await?;
+        if done.rows_affected() == 0 {
+            return Err(self.fenced());
+        }
         Ok(())
     }
 
@@ -177,6 +180,7 @@ mod tests {
         let late = batch::write(&sales::Sales, &first, 0, &batch(1, 2), &mut first_db).await;
         assert!(matches!(late, Err(Error::Fenced { .. })), "{late:?}");
         assert!(matches!(first.renew(&mut first_db).await, Err(Error::Fenced { .. })));
+        assert!(matches!(first.release(&mut first_db).await, Err(Error::Fenced { .. })));
         batch::write(&sales::Sales, &second, 0, &batch(1, 3), &mut second_db).await.unwrap();
         let later = batch::write(&sales::Sales, &first, 0, &batch(3, 4), &mut first_db).await;
         assert!(matches!(later, Err(Error::Fenced { .. })), "{later:?}");
