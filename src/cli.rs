@@ -4,7 +4,7 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::{Parser, Subcommand};
 
-use counterfoil::config::Flags;
+use counterfoil::{bench, config::Flags};
 use event_store::{NotAPosition, Position};
 
 /// An event-sourced commerce backend: checkout that stays correct under contention, read models that can
@@ -128,6 +128,25 @@ pub(crate) enum Command {
         /// Where its webhooks go
         #[arg(long, default_value = "http://127.0.0.1:8080/webhooks/payments/sandbox")]
         webhook_url: String,
+    },
+    /// Measure how fast this is on this machine, beside what the machine can do at best
+    ///
+    /// Each figure comes with its latency, with what this machine's Postgres does at best in the same run, and with
+    /// the ratio of the two, which is what carries over to other machines. Everything is durable while it is measured.
+    /// It runs on a Postgres of its own below the data directory, or in a database of its own on the server of
+    /// --database-url, and leaves nothing behind.
+    Bench {
+        /// What to measure
+        #[arg(value_enum)]
+        name: bench::Name,
+        /// How long each single measurement takes
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+        seconds: u64,
+        #[command(flatten)]
+        flags: Flags,
+        /// Print the report as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Show every setting that is in force and where it came from
     CheckConfig {

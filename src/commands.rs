@@ -1,5 +1,6 @@
 //! What each command of the executable does with the library.
 
+mod bench;
 mod check_config;
 mod demo;
 mod healthy;
@@ -12,6 +13,7 @@ mod status;
 mod tap;
 mod verify;
 
+pub(crate) use bench::bench;
 pub(crate) use check_config::check_config;
 pub(crate) use demo::demo;
 pub(crate) use healthy::healthy;

@@ -1,6 +1,7 @@
 //! Counterfoil as a library: what the executable composes, for its tests and for those who embed it.
 
 pub mod audit;
+pub mod bench;
 pub mod config;
 pub mod database;
 pub mod demo;

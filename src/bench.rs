@@ -1,0 +1,106 @@
+//! `counterfoil bench`: how fast this is on the machine that it runs on. **No figure stands alone**: each
+//! has beside it what the machine can do at best, measured in the same run, and the ratio of the two,
+//! which is what carries over to other machines. Everything is durable while it is measured, or there is
+//! no figure.
+
+mod append;
+mod budget;
+mod checkout;
+mod durability;
+mod flash_sale;
+mod floor;
+mod followed;
+mod ground;
+mod hot_stream;
+mod http;
+mod load;
+mod machine;
+mod read;
+mod read_all;
+mod report;
+mod sample;
+mod shop;
+mod tail;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+pub use ground::Ground;
+pub use machine::Machine;
+pub use report::{Aim, Figure, Floor, Latency, Report};
+
+use crate::config::Settings;
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Name {
+    /// Appending to many streams, from 1 to 256 writers
+    Append,
+    /// 64 writers that all want the same stream
+    HotStream,
+    /// The whole log, in order
+    ReadAll,
+    /// Whole checkouts over HTTP, from 1 to 128 customers at once
+    Checkout,
+    /// 10,000 buyers of 100 units
+    FlashSale,
+    /// Orders and lists of orders, over HTTP
+    Read,
+    /// From an acknowledged checkout to its row in the read model
+    Tail,
+}
+
+impl Name {
+    /// How it is called on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Append => "append",
+            Self::HotStream => "hot-stream",
+            Self::ReadAll => "read-all",
+            Self::Checkout => "checkout",
+            Self::FlashSale => "flash-sale",
+            Self::Read => "read",
+            Self::Tail => "tail",
+        }
+    }
+}
+
+/// How long to measure, and whom to tell how far it is.
+pub struct Plan<'a> {
+    /// How long each single measurement takes, apart from what it needs to be prepared.
+    pub each: Duration,
+    /// Told what is being measured now.
+    pub progress: &'a (dyn Fn(&str) + Sync),
+}
+
+impl Plan<'_> {
+    fn say(&self, what: &str) {
+        (self.progress)(what);
+    }
+}
+
+/// Measures one thing on ground of its own, which is gone afterwards.
+pub async fn run(name: Name, settings: &Settings, plan: &Plan<'_>) -> Result<Report> {
+    let ground = Ground::prepare(settings).await?;
+    let measured = measure(name, &ground, plan).await;
+    let removed = ground.remove().await;
+    let report = measured?;
+    removed?;
+    Ok(report)
+}
+
+async fn measure(name: Name, ground: &Ground, plan: &Plan<'_>) -> Result<Report> {
+    let mut report = Report::new(name.as_str(), plan.each);
+    match name {
+        Name::Append => append::measure(ground, plan, &mut report).await?,
+        Name::HotStream => hot_stream::measure(ground, plan, &mut report).await?,
+        Name::ReadAll => read_all::measure(ground, plan, &mut report).await?,
+        Name::Checkout => checkout::measure(ground, plan, &mut report).await?,
+        Name::FlashSale => flash_sale::measure(ground, plan, &mut report).await?,
+        Name::Read => read::measure(ground, plan, &mut report).await?,
+        Name::Tail => tail::measure(ground, plan, &mut report).await?,
+    }
+    Ok(report)
+}

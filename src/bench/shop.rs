@@ -1,0 +1,185 @@
+//! A shop that is open: all roles in this process, over HTTP, with 500 SKUs on the shelves; and the
+//! customers who come.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use anyhow::{Result, ensure};
+use async_trait::async_trait;
+use event_store::Position;
+use futures::{StreamExt, TryStreamExt, stream};
+use hyper::StatusCode;
+use platform::{clock::Clock, postgres::Databases};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::{
+    Ground, Machine, durability,
+    followed::{Ending, Followed},
+    http::Connection,
+    load::Worker,
+};
+use crate::{config::Role, run::Running};
+
+/// How many products it has.
+const SKUS: u64 = 500;
+
+/// Units of each: more than anybody can buy.
+const UNITS: u64 = 1_000_000_000;
+
+/// Customers who come again.
+const CUSTOMERS: u64 = 1_000;
+
+/// An open shop.
+pub(super) struct Shop {
+    pub(super) address: SocketAddr,
+    pub(super) roles: Databases,
+    pub(super) machine: Machine,
+    pub(super) followed: Followed,
+    following: JoinHandle<Result<()>>,
+    customers: Arc<AtomicU64>,
+}
+
+impl Shop {
+    /// Opens one, and closes it after the measurement, however that ends.
+    pub(super) async fn serve(
+        ground: &Ground,
+        measurement: impl AsyncFnOnce(&Self) -> Result<()>,
+    ) -> Result<()> {
+        let mut settings = ground.settings.clone();
+        settings.run_privately(&Role::DEFAULT);
+        let running = Running::start(&settings, Clock::system()).await?;
+        let measured = match Self::open(&running).await {
+            Ok(shop) => {
+                let measured = measurement(&shop).await;
+                shop.following.abort();
+                measured
+            }
+            Err(error) => Err(error),
+        };
+        running.stop().await?;
+        measured
+    }
+
+    async fn open(running: &Running) -> Result<Self> {
+        let roles = running.database.roles.clone();
+        durability::check(&roles.service).await?;
+        let machine = Machine::describe(&roles.service).await?;
+        let (followed, following) = Followed::start(running.address).await?;
+        let address = running.address;
+        let shop = Self { address, roles, machine, followed, following, customers: Arc::default() };
+        let lists = Connection::open_many(address, 8).await?.into_iter().enumerate();
+        stream::iter(lists)
+            .map(|(first, mut http)| async move {
+                for number in (first as u64..SKUS).step_by(8) {
+                    list(&mut http, &sku(number), UNITS).await?;
+                }
+                anyhow::Ok(())
+            })
+            .buffer_unordered(8)
+            .try_collect::<Vec<()>>()
+            .await?;
+        Ok(shop)
+    }
+
+    /// So many customers, each with a connection.
+    pub(super) async fn customers(&self, count: usize) -> Result<Vec<Customer>> {
+        let connections = Connection::open_many(self.address, count).await?;
+        let customer =
+            |http| Customer { http, followed: self.followed.clone(), numbers: Arc::clone(&self.customers) };
+        Ok(connections.into_iter().map(customer).collect())
+    }
+
+    /// How many checkouts were begun.
+    pub(super) fn begun(&self) -> u64 {
+        self.customers.load(Ordering::Relaxed)
+    }
+}
+
+/// Lists a product and receives units of it.
+pub(super) async fn list(http: &mut Connection, sku: &str, units: u64) -> Result<()> {
+    let product = json!({"sku": sku, "title": sku, "prices": [{"amount": 1999, "currency": "GBP"}]});
+    http.post("/products", &format!("product-{sku}"), &product).await?.expect(StatusCode::CREATED)?;
+    let receipt = json!({"quantity": units, "reference": "bench"});
+    let path = format!("/stock/{sku}/receipts");
+    http.post(&path, &format!("receipt-{sku}"), &receipt).await?.expect(StatusCode::OK)?;
+    Ok(())
+}
+
+pub(super) fn sku(number: u64) -> String {
+    format!("SKU-{number:03}")
+}
+
+/// The customer with this number, who may come more than once.
+pub(super) fn customer_id(number: u64) -> Uuid {
+    Uuid::from_u128(u128::from(number % CUSTOMERS) + (1 << 100))
+}
+
+/// A cart of one to three lines.
+pub(super) fn cart(number: u64) -> Value {
+    // Multiplied by a prime, so that neighbours want different things.
+    let line = |place: u64| json!({"sku": sku((number * 7_919 + place * 131) % SKUS), "quantity": 1});
+    let lines: Vec<_> = (0..=number % 3).map(line).collect();
+    json!({
+        "customer_id": customer_id(number),
+        "currency": "GBP",
+        "lines": lines,
+        "payment_method": "tok_approve",
+        "contact": {"name": "A. Customer", "email": "customer@example.com", "address": "1 High Street\nLeeds"},
+    })
+}
+
+/// A checkout that was accepted.
+#[derive(Debug, Deserialize)]
+pub(super) struct Accepted {
+    pub(super) order_id: Uuid,
+    pub(super) position: Position,
+}
+
+/// Buys something, waits until the money is taken, and looks at the order.
+pub(super) struct Customer {
+    pub(super) http: Connection,
+    followed: Followed,
+    numbers: Arc<AtomicU64>,
+}
+
+impl Customer {
+    /// Asks for what the next customer wants.
+    pub(super) async fn check_out(&mut self) -> Result<Accepted> {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let key = format!("bench-{number}");
+        self.http.post("/checkouts", &key, &cart(number)).await?.expect(StatusCode::ACCEPTED)?.read()
+    }
+}
+
+#[derive(Deserialize)]
+struct Seen {
+    status: String,
+    payment_status: String,
+}
+
+#[async_trait]
+impl Worker for Customer {
+    async fn step(&mut self) -> Result<u64> {
+        let accepted = self.check_out().await?;
+        let ending = self.followed.ending_of(accepted.order_id).await?;
+        let Ending::Paid(position) = ending else { anyhow::bail!("an order was rejected: {accepted:?}") };
+        let order = self.http.get(&format!("/orders/{}", accepted.order_id), Some(position)).await?;
+        let seen: Seen = order.expect(StatusCode::OK)?.read()?;
+        ensure!(
+            seen.status == "confirmed" && seen.payment_status == "captured",
+            "order {} is {} and its payment {}",
+            accepted.order_id,
+            seen.status,
+            seen.payment_status
+        );
+        Ok(1)
+    }
+}
