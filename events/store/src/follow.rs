@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use futures::{
     StreamExt,
     stream::{self, BoxStream},
@@ -40,6 +41,11 @@ impl Wakes {
         })
     }
 
+    /// The newest position that was heard of.
+    pub(crate) fn heard_of(&self) -> Position {
+        self.with_head(|sender| sender.as_ref().map_or(Position::START, |sender| *sender.borrow()))
+    }
+
     /// Lets everybody who waits know that nothing more will come.
     pub(crate) fn end(&self) {
         self.with_head(|sender| drop(sender.take()));
@@ -60,28 +66,44 @@ impl Wakes {
     }
 }
 
+/// Where a follower gets the next page from.
+#[async_trait]
+pub(crate) trait Pages: Send + Sync + 'static {
+    /// Like [`EventStore::read_all`].
+    async fn page(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, StoreError>;
+}
+
+#[async_trait]
+impl<S: EventStore> Pages for S {
+    async fn page(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, StoreError> {
+        self.read_all(after, filter, limit).await
+    }
+}
+
 struct Follower<S> {
     store: S,
     wakes: watch::Receiver<Position>,
     filter: Filter,
     after: Position,
+    /// The last page went to the end of the log as it was then.
+    caught_up: bool,
     /// How long to wait before the next try, after an outage.
     pause: Option<Duration>,
 }
 
 /// Follows `store`, reading a page at the start, whenever `wakes` changes, and after an outage. Ends
 /// when the sender of `wakes` is gone, which means that the store was closed.
-pub(crate) fn follow<S: EventStore>(
+pub(crate) fn follow<S: Pages>(
     store: S,
     wakes: watch::Receiver<Position>,
     after: Position,
     filter: Filter,
 ) -> BoxStream<'static, Result<Page, StoreError>> {
-    let follower = Follower { store, wakes, filter, after, pause: None };
+    let follower = Follower { store, wakes, filter, after, caught_up: false, pause: None };
     stream::unfold(follower, |mut follower| async move { Some((follower.next().await?, follower)) }).boxed()
 }
 
-impl<S: EventStore> Follower<S> {
+impl<S: Pages> Follower<S> {
     /// The next item. Nothing but `after` is remembered between pages, and that moves only when a page
     /// is handed over, so that giving up in the middle loses nothing.
     async fn next(&mut self) -> Option<Result<Page, StoreError>> {
@@ -90,10 +112,15 @@ impl<S: EventStore> Follower<S> {
         }
         loop {
             // Marked as seen before reading: what is appended meanwhile wakes us again.
-            self.wakes.borrow_and_update();
-            match self.store.read_all(self.after, &self.filter, PAGE_EVENTS).await {
+            let heard_of = *self.wakes.borrow_and_update();
+            if self.caught_up && heard_of <= self.after {
+                self.wakes.changed().await.ok()?;
+                continue;
+            }
+            match self.store.page(self.after, &self.filter, PAGE_EVENTS).await {
                 Ok(page) if page.scanned > self.after => {
                     self.pause = None;
+                    self.caught_up = page.end;
                     self.after = page.scanned;
                     return Some(Ok(page));
                 }

@@ -8,6 +8,7 @@ mod listener;
 mod migrations;
 mod number;
 mod reading;
+mod recent;
 mod sequencer;
 
 use std::{sync::Arc, time::Duration};
@@ -25,11 +26,14 @@ use self::{
     batch::BatchLimits,
     listener::Listener,
     reading::Reader,
+    recent::{Recent, RecentLimits},
     sequencer::{Patience, Sequencer},
 };
 use crate::{
     AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, IdScope, NewEvent, Numbering,
-    Page, Position, RecordedEvent, StoreError, follow, follow::Wakes, port,
+    Page, Position, RecordedEvent, StoreError, follow,
+    follow::{Pages, Wakes},
+    port,
 };
 
 /// How a [`PostgresStore`] deals with load and outages. The defaults suit a service.
@@ -51,6 +55,10 @@ pub struct Settings {
     pub batch_events_max: usize,
     /// The most bytes that are committed together.
     pub batch_bytes_max: usize,
+    /// How many of the newest events are kept in memory for those who follow the log in this process.
+    pub recent_events_max: usize,
+    /// The most bytes of payload that these may have.
+    pub recent_bytes_max: usize,
     /// How often the head is read, in case notifications get lost.
     pub poll_interval: Duration,
 }
@@ -66,6 +74,8 @@ impl Default for Settings {
             queue_appends_max: 1_024,
             batch_events_max: 2_000,
             batch_bytes_max: 16 * 1024 * 1024,
+            recent_events_max: 10_000,
+            recent_bytes_max: 16 * 1024 * 1024,
             poll_interval: Duration::from_secs(1),
         }
     }
@@ -82,6 +92,7 @@ struct Inner {
     reader: Reader,
     sequencer: Sequencer,
     wakes: Arc<Wakes>,
+    recent: Arc<Recent>,
     listening: CancellationToken,
 }
 
@@ -122,8 +133,27 @@ impl PostgresStore {
             give_up_after: settings.give_up_after,
         };
         let options = with_timeout(&options, settings.commit_timeout);
-        let sequencer = Sequencer::start(options, patience, Arc::clone(&wakes), head);
-        Ok(Self { inner: Arc::new(Inner { reader, sequencer, wakes, listening }) })
+        let recent = Arc::new(Recent::new(RecentLimits {
+            events_max: settings.recent_events_max,
+            bytes_max: settings.recent_bytes_max,
+        }));
+        let sequencer = Sequencer::start(options, patience, Arc::clone(&wakes), Arc::clone(&recent), head);
+        Ok(Self { inner: Arc::new(Inner { reader, sequencer, wakes, recent, listening }) })
+    }
+}
+
+/// The log for those who follow it: what this process has just appended need not be read. Whoever asks for
+/// a page gets it from the database.
+struct Newest(PostgresStore);
+
+#[async_trait]
+impl Pages for Newest {
+    async fn page(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, StoreError> {
+        let Inner { recent, wakes, reader, .. } = &*self.0.inner;
+        match recent.page(after, filter, limit, wakes.heard_of()) {
+            Some(page) => Ok(page),
+            None => reader.page(after, filter, limit).await,
+        }
     }
 }
 
@@ -188,7 +218,7 @@ impl EventStore for PostgresStore {
     }
 
     fn follow(&self, after: Position, filter: Filter) -> BoxStream<'static, Result<Page, StoreError>> {
-        follow::follow(self.clone(), self.inner.wakes.subscribe(), after, filter)
+        follow::follow(Newest(self.clone()), self.inner.wakes.subscribe(), after, filter)
     }
 
     async fn close(&self) {

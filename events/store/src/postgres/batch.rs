@@ -7,13 +7,17 @@ use std::{
     time::Instant,
 };
 
+use chrono::{DateTime, Utc};
 use events::StreamName;
 use sqlx::{Postgres, Row, postgres::PgRow, query::Query};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{failure, number};
-use crate::{AppendError, Appended, ExpectedRevision, FoundEvent, NewEvent, StoreError, limits};
+use crate::{
+    AppendError, Appended, ExpectedRevision, FoundEvent, NewEvent, Position, RecordedEvent, StoreError,
+    limits,
+};
 
 /// An append whose caller waits, or has gone away.
 pub(super) struct Waiting {
@@ -74,7 +78,7 @@ pub(super) fn call(batch: &[Waiting]) -> Query<'_, Postgres, sqlx::postgres::PgA
     let each = || batch.iter().flat_map(|append| &append.events);
     let sizes = || batch.iter().map(|append| append.events.len());
     sqlx::query(
-        "select append_number, outcome, revision, position, event_id, in_stream
+        "select append_number, outcome, revision, position, event_id, in_stream, recorded_at
          from event_store.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(batch.iter().map(|append| append.stream.as_str()).collect::<Vec<_>>())
@@ -102,7 +106,8 @@ fn expectation(expected: ExpectedRevision) -> i64 {
 /// What the append function said about one append.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
-    Appended(Appended),
+    Appended { appended: Appended, recorded_at: DateTime<Utc> },
+    Replayed(Appended),
     Conflict { current: Option<u64> },
     Found(Vec<FoundEvent>),
 }
@@ -131,8 +136,8 @@ fn verdict(row: &PgRow) -> Result<(i32, Verdict), sqlx::Error> {
         Ok::<_, sqlx::Error>(Appended { revision, position, replayed })
     };
     let verdict = match row.try_get("outcome")? {
-        "appended" => Verdict::Appended(place(false)?),
-        "replayed" => Verdict::Appended(place(true)?),
+        "appended" => Verdict::Appended { appended: place(false)?, recorded_at: row.try_get("recorded_at")? },
+        "replayed" => Verdict::Replayed(place(true)?),
         "conflict" => {
             let current: Option<i64> = row.try_get("revision")?;
             Verdict::Conflict { current: current.map(number::from_sql).transpose()? }
@@ -148,6 +153,27 @@ fn verdict(row: &PgRow) -> Result<(i32, Verdict), sqlx::Error> {
         other => return Err(sqlx::Error::Decode(format!("the outcome {other:?} is unknown").into())),
     };
     Ok((row.try_get("append_number")?, verdict))
+}
+
+/// The events of an append, as whoever reads the log gets them.
+pub(super) fn recorded<'a>(
+    append: &'a Waiting,
+    appended: &'a Appended,
+    recorded_at: DateTime<Utc>,
+) -> impl Iterator<Item = RecordedEvent> + 'a {
+    let count = append.events.len() as u64;
+    let (position, revision) = (appended.position.number() + 1 - count, appended.revision + 1 - count);
+    append.events.iter().zip(0..).map(move |(event, place)| RecordedEvent {
+        position: Position::of(position + place),
+        stream: append.stream.clone(),
+        revision: revision + place,
+        id: event.id,
+        name: event.name.clone(),
+        version: event.version,
+        payload: event.payload.clone(),
+        metadata: event.metadata.clone(),
+        recorded_at,
+    })
 }
 
 fn unheard_of(what: &str) -> StoreError {

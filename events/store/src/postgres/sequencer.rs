@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     batch::{self, BatchLimits, Verdict, Waiting},
     failure::{self, Blame},
+    recent::Recent,
 };
 use crate::{AppendError, Appended, ExpectedRevision, NewEvent, Position, StoreError, follow::Wakes, limits};
 
@@ -54,12 +55,13 @@ impl Sequencer {
         options: PgConnectOptions,
         patience: Patience,
         wakes: Arc<Wakes>,
+        recent: Arc<Recent>,
         head: Position,
     ) -> Self {
         let (sender, queue) = mpsc::channel(patience.queue_appends_max);
         let task = TaskTracker::new();
         let committer =
-            Committer { options, connection: None, patience, wakes, head, waiting: VecDeque::new() };
+            Committer { options, connection: None, patience, wakes, recent, head, waiting: VecDeque::new() };
         task.spawn(committer.run(queue));
         task.close();
         Self { queue: Mutex::new(Some(sender)), task }
@@ -101,6 +103,7 @@ struct Committer {
     connection: Option<PgConnection>,
     patience: Patience,
     wakes: Arc<Wakes>,
+    recent: Arc<Recent>,
     /// The log ends here or later.
     head: Position,
     waiting: VecDeque<Waiting>,
@@ -156,16 +159,23 @@ impl Committer {
     }
 
     fn answer(&mut self, batch: Vec<Waiting>, verdicts: Vec<Verdict>) {
-        for verdict in &verdicts {
-            if let Verdict::Appended(Appended { position, .. }) = verdict {
-                self.head = self.head.max(*position);
+        let mut committed = Vec::new();
+        for (append, verdict) in batch.iter().zip(&verdicts) {
+            match verdict {
+                Verdict::Appended { appended, recorded_at } => {
+                    self.head = self.head.max(appended.position);
+                    committed.extend(batch::recorded(append, appended, *recorded_at));
+                }
+                Verdict::Replayed(appended) => self.head = self.head.max(appended.position),
+                Verdict::Conflict { .. } | Verdict::Found(_) => {}
             }
         }
+        self.recent.extend(committed);
         self.wakes.raise(self.head);
         for (append, verdict) in batch.into_iter().zip(verdicts) {
             let Waiting { ref stream, expected, .. } = append;
             let answer = match verdict {
-                Verdict::Appended(appended) => Ok(appended),
+                Verdict::Appended { appended, .. } | Verdict::Replayed(appended) => Ok(appended),
                 Verdict::Conflict { current } => {
                     Err(AppendError::Conflict { stream: stream.clone(), expected, current })
                 }
