@@ -46,8 +46,9 @@ pub(super) struct Settling<'a, D: Decider> {
 /// How far the snapshot may be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
-    /// It comes from the cache: good enough to append on, because the append is checked.
-    Cached,
+    /// It comes from the cache, or takes the stream for a new one: good enough to append on, because the
+    /// append is checked.
+    Guessed,
     /// It was read after all of these commands had come in.
     Read,
     /// It is known or feared to be old.
@@ -67,8 +68,9 @@ enum Setback {
 impl<'a, D: Decider> Settling<'a, D> {
     pub(super) fn new(shared: &'a Shared<D>, stream: &'a StreamName, batch: Vec<Pending<D>>) -> Self {
         let (snapshot, seen) = match shared.cache.remove(stream) {
-            Some((_, snapshot)) => (snapshot, Seen::Cached),
-            None => (Snapshot::default(), Seen::Doubted),
+            Some((_, snapshot)) => (snapshot, Seen::Guessed),
+            // Most streams that nobody here knows are about to begin.
+            None => (Snapshot::default(), Seen::Guessed),
         };
         let together = batch.len();
         Self { shared, stream, batch, together, snapshot, seen, conflicts: 0, outages: 0 }
@@ -103,7 +105,7 @@ impl<'a, D: Decider> Settling<'a, D> {
         if !plan.events.is_empty() {
             return self.append(plan).await;
         }
-        if self.seen == Seen::Cached {
+        if self.seen == Seen::Guessed {
             self.seen = Seen::Read;
             if self.snapshot.catch_up(self.shared.store.as_ref(), self.stream).await? {
                 return Ok(());

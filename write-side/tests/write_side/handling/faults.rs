@@ -50,7 +50,7 @@ async fn a_process_that_dies_after_its_append_has_done_the_command() {
     let store = MemoryStore::new();
     // The first process writes and hears of nothing any more: that is how dying looks from outside.
     let dying = failing(Operation::Append, 1, Fault::After);
-    store.set_faults((1..=10).fold(dying, |plan, nth| plan.at(Operation::Read, nth + 1, Fault::Before)));
+    store.set_faults((1..=10).fold(dying, |plan, nth| plan.at(Operation::Read, nth, Fault::Before)));
     let unknown = send(&process(&store), "receive", receive(5)).await;
     assert!(matches!(unknown, Err(HandleError::Store(StoreError::Unavailable { .. }))), "{unknown:?}");
     store.set_faults(FaultPlan::none());
