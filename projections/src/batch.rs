@@ -31,6 +31,15 @@ impl Batch {
     }
 }
 
+/// What becomes of a batch with an event that cannot be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Poison {
+    /// All of it fails: how a batch is written that most likely has none.
+    Undoes,
+    /// The event is found, and its stream parked.
+    IsFound,
+}
+
 /// Writes a batch under a lease. An error leaves nothing behind, unless the connection was lost while
 /// committing: then the checkpoint tells.
 pub(crate) async fn write(
@@ -43,9 +52,25 @@ pub(crate) async fn write(
     if platform::fault::planted("checkpoint-before-rows") {
         return write_checkpoint_first(projector, lease, shard, batch, db).await;
     }
+    match try_write(projector, lease, shard, batch, Poison::Undoes, db).await {
+        Err(Error::Apply { source, .. }) if source.is_poison() => {
+            try_write(projector, lease, shard, batch, Poison::IsFound, db).await
+        }
+        written => written,
+    }
+}
+
+async fn try_write(
+    projector: &dyn Projector,
+    lease: &Lease,
+    shard: i16,
+    batch: &Batch,
+    poison: Poison,
+    db: &mut PgConnection,
+) -> Result<(), Error> {
     let mut tx = db.begin().await?;
     let parked = lease.check(&mut tx).await?;
-    apply(projector, lease.version, parked, &batch.events, &mut tx).await?;
+    apply(projector, lease.version, parked, &batch.events, poison, &mut tx).await?;
     platform::fault::crash_point("projection.rows_written");
     advance(lease, shard, batch, &mut tx).await?;
     platform::fault::crash_point("projection.before_commit");
@@ -68,7 +93,7 @@ async fn write_checkpoint_first(
     tx.commit().await?;
     platform::fault::crash_point("projection.committed");
     let mut tx = db.begin().await?;
-    apply(projector, lease.version, parked, &batch.events, &mut tx).await?;
+    apply(projector, lease.version, parked, &batch.events, Poison::IsFound, &mut tx).await?;
     platform::fault::crash_point("projection.rows_written");
     tx.commit().await?;
     Ok(())
@@ -116,6 +141,7 @@ pub(crate) async fn apply(
     version: i32,
     parked: Vec<String>,
     events: &[RecordedEvent],
+    poison: Poison,
     tx: &mut PgConnection,
 ) -> Result<(), Error> {
     let mut parking = Parking::new(projector.definition().name, version, parked);
@@ -140,8 +166,23 @@ pub(crate) async fn apply(
             }
         }
     }
-    apply_facts(projector, facts, events, &mut parking, tx).await?;
+    match poison {
+        Poison::IsFound => apply_facts(projector, facts, events, &mut parking, tx).await?,
+        Poison::Undoes => apply_at_once(projector, &facts, tx).await?,
+    }
     parking.record(events, tx).await
+}
+
+/// Applies facts in one go.
+async fn apply_at_once(
+    projector: &dyn Projector,
+    facts: &[Fact],
+    tx: &mut PgConnection,
+) -> Result<(), Error> {
+    let Some(last) = facts.last() else { return Ok(()) };
+    let (projection, position) = (projector.definition().name, versions::position_from(last.position)?);
+    let applied = projector.apply(facts, tx).await;
+    applied.map_err(|source| Error::Apply { projection, position, source })
 }
 
 /// Applies facts, halving what is refused until the one that is to blame is found.

@@ -52,6 +52,19 @@ pub(crate) async fn enter(schema: &str, db: &mut PgConnection) -> Result<(), sql
     Ok(())
 }
 
+/// From here on a commit on this connection does not wait for the disk. What a crash of the server loses of
+/// it are the last rows together with the checkpoint that passed them, and the log has them. Statements
+/// find rows by index, whatever the tables looked like when they were planned.
+pub(crate) async fn write_behind(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(
+        "set synchronous_commit = off; set enable_seqscan = off; set enable_hashjoin = off;
+         set enable_mergejoin = off; set jit = off;",
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Creates an empty schema and enters it. Its name comes from a [`crate::Definition`], never from
 /// outside.
 pub(crate) async fn create_schema(schema: &str, db: &mut PgConnection) -> Result<(), sqlx::Error> {

@@ -79,6 +79,9 @@ impl Projector for Feed {
             data.push(Json(seen));
             occurred_at.push(fact.occurred_at);
         }
+        if positions.is_empty() {
+            return Ok(());
+        }
         sqlx::query(
             "insert into changes (position, order_id, name, status, data, occurred_at)
              select * from unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::jsonb[],

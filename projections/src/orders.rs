@@ -207,6 +207,9 @@ async fn write_placed(changes: &BTreeMap<Uuid, Change<'_>>, db: &mut PgConnectio
         references.push(reference);
         countries.push(country);
     }
+    if orders.is_empty() {
+        return Ok(());
+    }
     sqlx::query(
         "insert into orders (order_id, customer_id, status, currency, total, units, origin, reference,
                              country, revision, placed_at, updated_at)
@@ -243,6 +246,9 @@ async fn write_lines(changes: &BTreeMap<Uuid, Change<'_>>, db: &mut PgConnection
             amounts.push(line.amount.amount);
         }
     }
+    if orders.is_empty() {
+        return Ok(());
+    }
     sqlx::query(
         "insert into order_lines (order_id, line, sku, quantity, unit_price_thousandths, amount)
          select * from unnest($1::uuid[], $2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])",
@@ -262,6 +268,9 @@ async fn write_changed(
     changes: &BTreeMap<Uuid, Change<'_>>,
     db: &mut PgConnection,
 ) -> Result<(), ApplyError> {
+    if changes.is_empty() {
+        return Ok(());
+    }
     let reasons: Vec<Option<Json<&Value>>> =
         changes.values().map(|change| change.reason.as_ref().map(Json)).collect();
     let done = sqlx::query(

@@ -5,7 +5,13 @@ use event_store::{Direction, EventStore, Position, RecordedEvent};
 use events::StreamName;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
-use crate::{Error, Projector, batch, database, lease::LEASE, rewinds, versions};
+use crate::{
+    Error, Projector,
+    batch::{self, Poison},
+    database,
+    lease::LEASE,
+    rewinds, versions,
+};
 
 /// What a retry did with one stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +87,7 @@ async fn retry_one(
     let mut parked_again = false;
     for page in events.chunks(PAGE) {
         let parked = if parked_again { vec![stream.clone()] } else { Vec::new() };
-        batch::apply(projection, version, parked, page, &mut tx).await?;
+        batch::apply(projection, version, parked, page, Poison::IsFound, &mut tx).await?;
         let parked_from: Option<i64> = sqlx::query_scalar(
             "select revision from projections.parked_streams where projection = $1 and version = $2 and stream = $3",
         )

@@ -186,6 +186,9 @@ async fn write_requested(
             requested_at.push(at);
         }
     }
+    if payments.is_empty() {
+        return Ok(());
+    }
     sqlx::query(
         "insert into payments (payment_id, order_id, currency, requested, revision, requested_at, updated_at)
          select payment_id, order_id, currency, requested, 0, requested_at, requested_at
@@ -208,6 +211,9 @@ async fn write_changed(
 ) -> Result<(), ApplyError> {
     fn column<T>(changes: &BTreeMap<Uuid, Change<'_>>, of: impl Fn(&Change<'_>) -> T) -> Vec<T> {
         changes.values().map(of).collect()
+    }
+    if changes.is_empty() {
+        return Ok(());
     }
     let codes: Vec<Option<&str>> = changes.values().map(|change| change.decline_code).collect();
     let references: Vec<Option<&str>> = changes.values().map(|change| change.provider_reference).collect();

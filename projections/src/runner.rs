@@ -38,6 +38,10 @@ impl Default for RunnerOptions {
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
+/// How soon after one batch was begun the next one is, unless there is more than one batch takes: under load
+/// a transaction then serves many events.
+const PACE: Duration = Duration::from_millis(5);
+
 /// An event that this release cannot read, and a newer one can: whoever meets it stands back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StandsBack {
@@ -121,6 +125,7 @@ async fn session(
     }
     let lease = Lease::take(definition, live.version, &options.holder, &mut db).await?;
     database::enter(&definition.schema(live.version), &mut db).await?;
+    database::write_behind(&mut db).await?;
     let ended = follow(&**projection, &**store, &lease, options, shutdown, &mut db).await;
     if matches!(ended, Ok(()) | Err(Error::OfNewerRelease { .. })) {
         lease.release(&mut db).await?;
@@ -162,11 +167,12 @@ async fn follow(
     tracing::info!(projection = definition.name, version = lease.version, %checkpoint, "following the log");
     let mut pages = store.follow(checkpoint, definition.filter());
     let mut renewed = Instant::now();
+    let mut not_before = renewed;
     loop {
         let page = tokio::select! {
             biased;
             () = shutdown.cancelled() => return Ok(()),
-            page = pages.next() => page,
+            page = async { tokio::time::sleep_until(not_before).await; pages.next().await } => page,
             () = tokio::time::sleep_until(renewed + LEASE / 3) => {
                 lease.renew(db).await?;
                 renewed = Instant::now();
@@ -175,6 +181,7 @@ async fn follow(
         };
         let Some(page) = page else { return Ok(()) };
         let batch = gather(checkpoint, page?, &mut pages, options.batch_events_max)?;
+        let began = Instant::now();
         let written = batch::write(projection, lease, 0, &batch, db).await;
         if let Err(Error::OfNewerRelease { position, .. }) = &written
             && let Some(before) = batch.clone().before(*position)
@@ -183,6 +190,9 @@ async fn follow(
         }
         written?;
         checkpoint = batch.through;
+        if batch.events.len() < options.batch_events_max {
+            not_before = began + PACE;
+        }
         if renewed.elapsed() > LEASE / 3 {
             lease.renew(db).await?;
             renewed = Instant::now();

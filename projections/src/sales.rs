@@ -166,16 +166,21 @@ async fn write_orders(changes: &Changes, db: &mut PgConnection) -> Result<(), Ap
         units.push(*of_units);
         amounts.push(total.amount);
     }
-    sqlx::query(
-        "insert into sold_orders (order_id, currency, units, amount)
-         select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[])",
-    )
-    .bind(ids)
-    .bind(currencies)
-    .bind(units)
-    .bind(amounts)
-    .execute(&mut *db)
-    .await?;
+    if !ids.is_empty() {
+        sqlx::query(
+            "insert into sold_orders (order_id, currency, units, amount)
+             select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[])",
+        )
+        .bind(ids)
+        .bind(currencies)
+        .bind(units)
+        .bind(amounts)
+        .execute(&mut *db)
+        .await?;
+    }
+    if changes.confirmed.is_empty() {
+        return Ok(());
+    }
     let confirmed: Vec<Uuid> = changes.confirmed.keys().copied().collect();
     let done = sqlx::query("update sold_orders set confirmed = true where order_id = any($1)")
         .bind(confirmed)
@@ -189,6 +194,9 @@ async fn write_orders(changes: &Changes, db: &mut PgConnection) -> Result<(), Ap
 async fn write_days(changes: &Changes, db: &mut PgConnection) -> Result<(), ApplyError> {
     fn column(changes: &Changes, of: impl Fn(&Day) -> i64) -> Vec<i64> {
         changes.days.values().map(of).collect()
+    }
+    if changes.confirmed.is_empty() && changes.cancelled.is_empty() && changes.days.is_empty() {
+        return Ok(());
     }
     let (confirmed, confirmed_on): (Vec<Uuid>, Vec<NaiveDate>) = changes.confirmed.iter().unzip();
     let (cancelled, cancelled_on): (Vec<Uuid>, Vec<NaiveDate>) = changes.cancelled.iter().unzip();

@@ -157,6 +157,9 @@ async fn write_units(changes: &Changes<'_>, db: &mut PgConnection) -> Result<(),
     fn column<T>(changes: &Changes<'_>, of: impl Fn(&Change) -> T) -> Vec<T> {
         changes.values().map(of).collect()
     }
+    if changes.is_empty() {
+        return Ok(());
+    }
     sqlx::query(
         "insert into stock (sku, received, adjusted, dispatched, revision, updated_at)
          select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],

@@ -196,6 +196,7 @@ impl Worker {
         let definition = projection.definition();
         let mut db = database::connect(&self.site.database, definition.name, LEASE).await?;
         database::enter(&definition.schema(self.lease.version), &mut db).await?;
+        database::write_behind(&mut db).await?;
         while let Some(mut batch) = batches.recv().await {
             if batch.through <= self.position {
                 continue; // Written before the build was interrupted.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Rebuilt, Site, Stage};
 use crate::{
     Error, Projector,
-    batch::{self, Batch},
+    batch::{self, Batch, Poison},
     database,
     lease::{LEASE, Lease},
     rewinds, versions,
@@ -88,7 +88,8 @@ impl Site {
             events.extend(page.events.into_iter().filter(|event| event.position <= through));
         }
         let batch = Batch { after, events, through };
-        batch::apply(&*self.projection, lease.version, parked, &batch.events, &mut tx).await?;
+        batch::apply(&*self.projection, lease.version, parked, &batch.events, Poison::IsFound, &mut tx)
+            .await?;
         if let Some(live) = live {
             rewinds::record_switch(definition, live, lease.version, &mut tx).await?;
         }
