@@ -118,7 +118,10 @@ impl Running {
             projections::install_all(&all, &projector)
                 .await
                 .context("cannot make the tables of the read models")?;
-            let events = database.log.open_to_read(settings).await?;
+            // Whoever appends in this process knows what it appended without reading it.
+            let appends = settings.runs(Role::Write) || settings.runs(Role::Sagas);
+            let events =
+                if appends { Arc::clone(&store) } else { database.log.open_to_read(settings).await? };
             health = health.check(Role::Projections.as_str(), "event store", head_of(&events));
             let options = RunnerOptions { holder: holder(settings, &database), ..RunnerOptions::default() };
             let runners = projections::run_all(all, events, projector, options, shutdown.token());
