@@ -1,6 +1,6 @@
 # What a person does with this repository. Cargo does the work; this file only names it.
 
-.PHONY: demo serve test test-eventstoredb next-release check setup help
+.PHONY: demo serve test test-eventstoredb next-release bench check setup help
 
 help:
 	@echo "make demo    get what is missing, build, open a shop, sell, and check the books"
@@ -9,6 +9,7 @@ help:
 	@echo "             on real orders, too, where COUNTERFOIL_RETAIL_DATA names their folder"
 	@echo "make next-release   what make test runs beside the executable, as the release after it"
 	@echo "make test-eventstoredb    the contract of the event store, against the server that EVENTSTOREDB_URL names"
+	@echo "make bench   how fast this is, beside what the machine can do at best: ten minutes, and nothing else meanwhile"
 	@echo "make check   format, lints, and the dependencies that must not exist"
 	@echo "make setup   get what is missing: PostgreSQL 15 or later"
 
@@ -45,6 +46,11 @@ ifdef STORE_TESTS
 else
 	cargo test -p event-store --features eventstoredb --test store contract::eventstoredb
 endif
+
+BENCHES = append hot-stream read-all checkout flash-sale rebuild read tail
+
+bench: setup
+	cargo run --quiet --release -- bench $(BENCHES) --seconds 3 $(ARGS)
 
 check:
 	cargo fmt --all --check

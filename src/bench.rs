@@ -11,12 +11,14 @@ mod flash_sale;
 mod floor;
 mod followed;
 mod ground;
+mod history;
 mod hot_stream;
 mod http;
 mod load;
 mod machine;
 mod read;
 mod read_all;
+mod rebuild;
 mod report;
 mod sample;
 mod shop;
@@ -46,6 +48,8 @@ pub enum Name {
     Checkout,
     /// 10,000 buyers of 100 units
     FlashSale,
+    /// Every read model from a million events
+    Rebuild,
     /// Orders and lists of orders, over HTTP
     Read,
     /// From an acknowledged checkout to its row in the read model
@@ -61,6 +65,7 @@ impl Name {
             Self::ReadAll => "read-all",
             Self::Checkout => "checkout",
             Self::FlashSale => "flash-sale",
+            Self::Rebuild => "rebuild",
             Self::Read => "read",
             Self::Tail => "tail",
         }
@@ -99,6 +104,7 @@ async fn measure(name: Name, ground: &Ground, plan: &Plan<'_>) -> Result<Report>
         Name::ReadAll => read_all::measure(ground, plan, &mut report).await?,
         Name::Checkout => checkout::measure(ground, plan, &mut report).await?,
         Name::FlashSale => flash_sale::measure(ground, plan, &mut report).await?,
+        Name::Rebuild => rebuild::measure(ground, plan, &mut report).await?,
         Name::Read => read::measure(ground, plan, &mut report).await?,
         Name::Tail => tail::measure(ground, plan, &mut report).await?,
     }

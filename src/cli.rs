@@ -134,17 +134,18 @@ pub(crate) enum Command {
     /// Each figure comes with its latency, with what this machine's Postgres does at best in the same run, and with
     /// the ratio of the two, which is what carries over to other machines. Everything is durable while it is measured.
     /// It runs on a Postgres of its own below the data directory, or in a database of its own on the server of
-    /// --database-url, and leaves nothing behind.
+    /// --database-url, and leaves nothing behind. Build with --release for it, and leave the machine alone meanwhile.
+    #[command(after_help = BENCHES)]
     Bench {
-        /// What to measure
-        #[arg(value_enum)]
-        name: bench::Name,
+        /// What to measure, one after the other
+        #[arg(value_enum, required = true)]
+        names: Vec<bench::Name>,
         /// How long each single measurement takes
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
         seconds: u64,
         #[command(flatten)]
         flags: Flags,
-        /// Print the report as JSON
+        /// Print each report as JSON, one a line
         #[arg(long)]
         json: bool,
     },
@@ -283,6 +284,12 @@ Examples:
   counterfoil projections status          which streams are parked, and why
   counterfoil projections retry orders    apply what the read model `orders` keeps back
   counterfoil projections retry all       the same for every read model";
+
+const BENCHES: &str = "\
+Examples:
+  counterfoil bench append                         how many events a second, from 1 to 256 writers
+  counterfoil bench checkout flash-sale --json     whole checkouts over HTTP, for a program to read
+  make bench                                       everything, built to be fast";
 
 /// Where history comes from.
 #[derive(Debug, Subcommand)]

@@ -50,6 +50,8 @@ impl Ground {
                 let server = PgConnectOptions::from_str(&url)
                     .map_err(|_| anyhow::anyhow!("{} is no URL", settings.blame("database_url")))?;
                 let name = format!("counterfoil_bench_{}", Uuid::new_v4().simple());
+                let create = format!("create database {name} template template0 encoding 'UTF8' locale 'C'");
+                execute(&server, create).await.context("cannot make a database to measure on")?;
                 settings.database_url = Some(server.clone().database(&name).to_url_lossy().to_string());
                 Place::Given { server, name }
             }
@@ -70,11 +72,15 @@ impl Ground {
         match self.place {
             Place::Private(directory) => directory.close().context("cannot remove what was measured on"),
             Place::Given { server, name } => {
-                let mut db = server.connect().await.context("cannot remove what was measured on")?;
                 let drop = format!("drop database if exists {name} with (force)");
-                sqlx::query(AssertSqlSafe(drop)).execute(&mut db).await?;
-                Ok(db.close().await?)
+                execute(&server, drop).await.context("cannot remove what was measured on")
             }
         }
     }
+}
+
+async fn execute(server: &PgConnectOptions, statement: String) -> Result<()> {
+    let mut db = server.connect().await?;
+    sqlx::query(AssertSqlSafe(statement)).execute(&mut db).await?;
+    Ok(db.close().await?)
 }

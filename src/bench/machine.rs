@@ -45,6 +45,12 @@ impl Machine {
     }
 }
 
+/// The most memory that this process has had at once, in MiB.
+pub(super) fn most_memory_mib() -> Option<f64> {
+    let kib: u32 = field("/proc/self/status", "VmHWM")?.split_whitespace().next()?.parse().ok()?;
+    Some(f64::from(kib) / 1024.0)
+}
+
 /// The first value of a name in a file of names and values.
 fn field(path: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;

@@ -1,6 +1,6 @@
 //! `counterfoil bench`.
 
-use std::{io::IsTerminal, process::ExitCode, time::Duration};
+use std::{io::IsTerminal, time::Duration};
 
 use anyhow::{Result, bail};
 use counterfoil::{
@@ -9,29 +9,37 @@ use counterfoil::{
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Measures, and says what came of it. Missing an aim is no failure: machines differ.
-pub(crate) async fn bench(settings: &Settings, name: Name, seconds: u64, json: bool) -> Result<ExitCode> {
+/// Measures one thing after the other, and says what came of each. Missing an aim is no failure: machines
+/// differ.
+pub(crate) async fn bench(settings: &Settings, names: &[Name], seconds: u64, json: bool) -> Result<()> {
+    for name in names {
+        let report = tokio::select! {
+            report = measure(settings, *name, seconds, json) => report?,
+            // What it was measured on goes with the future that has it.
+            _ = tokio::signal::ctrl_c() => bail!("stopped while measuring {}", name.as_str()),
+        };
+        if json {
+            println!("{}", serde_json::to_string(&report)?);
+        } else {
+            println!("{report}");
+        }
+    }
+    Ok(())
+}
+
+async fn measure(settings: &Settings, name: Name, seconds: u64, json: bool) -> Result<bench::Report> {
     let bar =
         if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
     bar.set_style(ProgressStyle::with_template("{spinner} {elapsed} {msg}")?);
     bar.enable_steady_tick(Duration::from_millis(200));
     let progress = |what: &str| {
-        bar.set_message(what.to_owned());
+        bar.set_message(format!("{}: {what}", name.as_str()));
         if bar.is_hidden() && !json {
             eprintln!("{}: {what}", name.as_str());
         }
     };
     let plan = Plan { each: Duration::from_secs(seconds), progress: &progress };
-    let report = tokio::select! {
-        report = bench::run(name, settings, &plan) => report?,
-        // What it was measured on goes with the future that has it.
-        _ = tokio::signal::ctrl_c() => bail!("stopped: nothing was measured"),
-    };
+    let report = bench::run(name, settings, &plan).await;
     bar.finish_and_clear();
-    if json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        println!("{report}");
-    }
-    Ok(ExitCode::SUCCESS)
+    report
 }

@@ -1,0 +1,129 @@
+//! `rebuild`: every read model from a million events, beside what the machine needs to hand that log out
+//! once and to take the same rows into the same tables.
+
+use std::{sync::Arc, time::Instant};
+
+use anyhow::{Context, Result};
+use event_store::Position;
+use futures::TryStreamExt;
+use projections::{Definition, RebuildOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
+use tokio_util::sync::CancellationToken;
+
+use super::{Aim, Figure, Ground, Plan, Report, history, machine};
+
+/// How many events there are.
+const EVENTS: u64 = 1_000_000;
+
+pub(super) async fn measure(ground: &Ground, plan: &Plan<'_>, report: &mut Report) -> Result<()> {
+    history::begin(ground, plan).await?;
+    let (database, machine) = ground.open().await?;
+    report.machine = Some(machine);
+    let store = database.log.open(&ground.settings).await?;
+    history::grow(&store, EVENTS, plan).await?;
+    #[allow(clippy::cast_precision_loss, reason = "a rate")]
+    let events = store.head().await?.distance_from(Position::START) as f64;
+
+    let owner = &database.roles.owner;
+    plan.say("handing the log out, as the machine does");
+    let mut floor = copy_log(owner).await?;
+    let mut ours = 0.0;
+    for projection in projections::all() {
+        let definition = projection.definition();
+        plan.say(&format!("rebuilding {}", definition.name));
+        // As after a release that changed the rules: there is nothing to compare with.
+        outdate(definition, owner).await?;
+        let began = Instant::now();
+        let rebuilt = projections::rebuild(
+            projection,
+            Arc::clone(&store),
+            database.roles.projector.clone(),
+            &RebuildOptions::default(),
+            Arc::new(|_| ()),
+            CancellationToken::new(),
+        )
+        .await?;
+        let took = began.elapsed().as_secs_f64();
+        let copying = copy_tables(definition, rebuilt.version, owner).await?;
+        (ours, floor) = (ours + took, floor + copying);
+        let figure = Figure::new(
+            format!("{} ({} rows)", definition.name, rows(definition, rebuilt.version, owner).await?),
+            events / took,
+            "events/s",
+        );
+        let wanted = (definition.name == "sales").then_some(Aim::AtLeast(100_000.0));
+        report.add(wanted.into_iter().fold(figure, Figure::aiming));
+    }
+    let figure = Figure::new("all, one after the other", events / ours, "events/s");
+    let figure = figure.against("the log out once, all rows in", events / floor);
+    report.add(figure.aiming(Aim::OfFloor(0.4)));
+    if let Some(most) = machine::most_memory_mib() {
+        report.add(Figure::new("most memory of this process", most, "MiB"));
+    }
+    store.close().await;
+    drop(store);
+    database.close()
+}
+
+/// Makes the live version one of other rules.
+async fn outdate(definition: &Definition, owner: &PgConnectOptions) -> Result<()> {
+    let mut db = owner.connect().await?;
+    let sql = "update projections.versions set definition = 0 where projection = $1 and state = 'live'";
+    sqlx::query(sql).bind(definition.name).execute(&mut db).await?;
+    Ok(db.close().await?)
+}
+
+async fn rows(definition: &Definition, version: i32, owner: &PgConnectOptions) -> Result<i64> {
+    let mut db = owner.connect().await?;
+    let schema = definition.schema(version);
+    let mut rows = 0;
+    for table in definition.tables {
+        let sql = format!("select count(*) from {schema}.{}", table.name);
+        rows += sqlx::query_scalar::<_, i64>(AssertSqlSafe(sql)).fetch_one(&mut db).await?;
+    }
+    db.close().await?;
+    Ok(rows)
+}
+
+/// Seconds to hand the log out.
+async fn copy_log(owner: &PgConnectOptions) -> Result<f64> {
+    let mut db = owner.connect().await?;
+    let began = Instant::now();
+    let sql = "copy event_store.events to stdout (format binary)";
+    let mut chunks = PgConnection::copy_out_raw(&mut db, sql).await?;
+    while chunks.try_next().await?.is_some() {}
+    drop(chunks);
+    let took = began.elapsed().as_secs_f64();
+    db.close().await?;
+    Ok(took)
+}
+
+/// Seconds to take the rows of a version into tables of the same shape, with the indexes last.
+async fn copy_tables(definition: &Definition, version: i32, owner: &PgConnectOptions) -> Result<f64> {
+    let mut db = owner.connect().await?;
+    let mut tables = Vec::new();
+    for table in definition.tables {
+        let sql = format!("copy {}.{} to stdout (format binary)", definition.schema(version), table.name);
+        let rows: Vec<bytes::Bytes> = PgConnection::copy_out_raw(&mut db, &sql).await?.try_collect().await?;
+        tables.push((table.name, rows));
+    }
+    sqlx::raw_sql(
+        "drop schema if exists bench_copy cascade; create schema bench_copy; set search_path = bench_copy",
+    )
+    .execute(&mut db)
+    .await?;
+    let began = Instant::now();
+    sqlx::raw_sql(definition.create).execute(&mut db).await?;
+    for (name, rows) in tables {
+        let mut copy =
+            db.copy_in_raw(&format!("copy {name} from stdin (format binary)")).await.context(name)?;
+        for chunk in rows {
+            copy.send(chunk).await?;
+        }
+        copy.finish().await?;
+    }
+    sqlx::raw_sql(definition.indexes).execute(&mut db).await?;
+    let took = began.elapsed().as_secs_f64();
+    db.close().await?;
+    Ok(took)
+}
