@@ -47,7 +47,7 @@ else
 	cargo test -p event-store --features eventstoredb --test store contract::eventstoredb
 endif
 
-BENCHES = append hot-stream read-all checkout flash-sale rebuild read tail
+BENCHES = append hot-stream read-all checkout flash-sale rebuild read tail scale-out
 
 bench: setup
 	cargo run --quiet --release -- bench $(BENCHES) --seconds 3 $(ARGS)

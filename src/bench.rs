@@ -21,6 +21,7 @@ mod read_all;
 mod rebuild;
 mod report;
 mod sample;
+mod scale_out;
 mod shop;
 mod tail;
 
@@ -54,6 +55,8 @@ pub enum Name {
     Read,
     /// From an acknowledged checkout to its row in the read model
     Tail,
+    /// What several stores would bear, simulated from what one takes
+    ScaleOut,
 }
 
 impl Name {
@@ -68,6 +71,7 @@ impl Name {
             Self::Rebuild => "rebuild",
             Self::Read => "read",
             Self::Tail => "tail",
+            Self::ScaleOut => "scale-out",
         }
     }
 }
@@ -107,6 +111,7 @@ async fn measure(name: Name, ground: &Ground, plan: &Plan<'_>) -> Result<Report>
         Name::Rebuild => rebuild::measure(ground, plan, &mut report).await?,
         Name::Read => read::measure(ground, plan, &mut report).await?,
         Name::Tail => tail::measure(ground, plan, &mut report).await?,
+        Name::ScaleOut => scale_out::measure(ground, plan, &mut report).await?,
     }
     Ok(report)
 }

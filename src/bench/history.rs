@@ -22,7 +22,7 @@ const PAGE: usize = 2_000;
 const AT_ONCE: usize = 400;
 
 /// The events of one order, in the order of the log, with its id.
-type Order = (String, Vec<RecordedEvent>);
+pub(super) type Order = (String, Vec<RecordedEvent>);
 
 /// Takes orders through a checkout, for as long as a measurement takes.
 pub(super) async fn begin(ground: &Ground, plan: &Plan<'_>) -> Result<()> {
@@ -61,7 +61,7 @@ pub(super) async fn grow(store: &Arc<dyn EventStore>, events: u64, plan: &Plan<'
 }
 
 /// The orders that are in the log from their beginning to the capture of their payment.
-async fn orders(store: &dyn EventStore) -> Result<Vec<Order>> {
+pub(super) async fn orders(store: &dyn EventStore) -> Result<Vec<Order>> {
     let mut log = Vec::new();
     let mut after = Position::START;
     loop {
