@@ -8,6 +8,7 @@ use events::{
     Category,
     order::{OrderEvent, Origin, Placed},
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
@@ -88,7 +89,7 @@ impl OrderRow {
 }
 
 /// A row of `read.order_lines`.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow, Deserialize)]
 pub struct OrderLineRow {
     /// The order.
     pub order_id: Uuid,

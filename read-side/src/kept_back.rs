@@ -3,6 +3,7 @@
 //! does**, and says so.
 
 use platform::problem::Problem;
+use projections::Position;
 use uuid::Uuid;
 
 use crate::{asked::Conditions, models::Snapshot, place::before, refusal};
@@ -24,12 +25,12 @@ pub(crate) async fn first(
     .map_err(refusal::failed)
 }
 
-/// Takes a snapshot back to before the first event that is kept back, for what is read of that order;
+/// A position taken back to before the first event that is kept back, for what is read of that order;
 /// refused, where the client wants to see more than that.
-pub(crate) fn hold_to(first: i64, conditions: &Conditions, snapshot: &mut Snapshot) -> Result<(), Problem> {
-    snapshot.position = snapshot.position.min(before(first).map_err(refusal::failed)?);
-    match conditions.at_least.filter(|wanted| snapshot.position < *wanted) {
-        Some(wanted) => Err(refusal::not_fresh_enough(snapshot.position, wanted)),
-        None => Ok(()),
+pub(crate) fn held_to(first: i64, conditions: &Conditions, position: Position) -> Result<Position, Problem> {
+    let position = position.min(before(first).map_err(refusal::failed)?);
+    match conditions.at_least.filter(|wanted| position < *wanted) {
+        Some(wanted) => Err(refusal::not_fresh_enough(position, wanted)),
+        None => Ok(position),
     }
 }

@@ -10,8 +10,9 @@ use crate::{
     answer::{self, Page},
     asked::{Asked, Unfit},
     cursor::{Cursor, Key, KeyOf},
-    models::{ReadModels, Snapshot},
-    resource::{Shown, Value, select},
+    models::{Found, REFLECTED, ReadModels, Snapshot, reflecting},
+    refusal,
+    resource::{Shown, Value},
 };
 
 /// The most rows on a page, and how many there are when nobody says.
@@ -53,7 +54,7 @@ impl<T: Shown> Listing<T> {
             }
             Ok(cursor.key)
         });
-        let mut query = select::<T>();
+        let mut query = reflecting(T::PROJECTION, T::TABLE, T::COLUMNS);
         query.push("true");
         Self { query, sort, limit: limit.unwrap_or(LIMIT_DEFAULT), after }
     }
@@ -83,8 +84,15 @@ impl<T: Shown> Listing<T> {
         self
     }
 
-    /// The page that was asked for.
+    /// The page that was asked for, as a snapshot shows it.
     pub(crate) async fn page(mut self, snapshot: &mut Snapshot) -> Result<Page<T>, Problem> {
+        let query = self.query();
+        let found = Found::by(query, &mut *snapshot.tx).await;
+        found.and_then(|found| self.page_of(&found)).map_err(refusal::failed)
+    }
+
+    /// The whole query.
+    fn query(&mut self) -> QueryBuilder<Postgres> {
         let (direction, behind) = if self.sort.name.starts_with('-') { ("desc", "<") } else { ("asc", ">") };
         if let Some(after) = &self.after {
             self.query.push(format_args!(" and ({}) {behind} (", self.sort.columns.join(", ")));
@@ -93,7 +101,14 @@ impl<T: Shown> Listing<T> {
         }
         let order = self.sort.columns.join(&format!(" {direction}, "));
         self.query.push(format_args!(" order by {order} {direction} limit ")).push_bind(self.limit + 1);
-        let mut rows: Vec<T::Row> = snapshot.rows(self.query).await?;
+        let order = self.sort.columns.join(&format!(" {direction}, found."));
+        self.query.push(REFLECTED).push(format_args!(" order by found.{order} {direction}"));
+        std::mem::take(&mut self.query)
+    }
+
+    /// What is shown of the rows that were found.
+    fn page_of(&self, found: &Found) -> Result<Page<T>, sqlx::Error> {
+        let mut rows: Vec<T::Row> = found.rows()?;
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let goes_on = rows.len() > limit;
         rows.truncate(limit);
@@ -105,10 +120,11 @@ impl<T: Shown> Listing<T> {
     }
 
     /// The answer, once all parameters have been looked at.
-    pub(crate) async fn answer(self, models: &ReadModels, asked: Asked) -> Result<Response, Problem> {
+    pub(crate) async fn answer(mut self, models: &ReadModels, asked: Asked) -> Result<Response, Problem> {
         let conditions = asked.finish()?;
-        let mut snapshot = models.snapshot(T::PROJECTION, &conditions).await?;
-        let page = self.page(&mut snapshot).await?;
-        Ok(answer::rows(&conditions, snapshot.position, &page))
+        let query = self.query();
+        let found = models.find(T::PROJECTION, &conditions, query).await?;
+        let page = self.page_of(&found).map_err(refusal::failed)?;
+        Ok(answer::rows(&conditions, found.position, &page))
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use platform::problem::Problem;
 use projections::{Position, Positions, WaitError};
 use sqlx::{
-    AssertSqlSafe, FromRow, PgPool, Postgres, QueryBuilder, Transaction,
+    AssertSqlSafe, Decode, FromRow, PgExecutor, PgPool, Postgres, QueryBuilder, Row, Transaction, Type,
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
 };
 use tokio::sync::Semaphore;
@@ -83,12 +83,36 @@ impl ReadModels {
             };
             // Whoever waits holds no connection.
             drop(snapshot);
-            let waited = self.positions.wait_for(projection, wanted, conditions.deadline).await;
-            waited.map_err(|error| match error {
-                WaitError::NotFreshEnough(stale) => refusal::not_fresh_enough(stale.current, stale.wanted),
-                WaitError::Database(error) => refusal::failed(error),
-            })?;
+            self.wait_for(projection, wanted, conditions).await?;
         }
+    }
+
+    /// What one statement, begun by [`reflecting`], finds in a read model, and the position that this reflects.
+    /// It needs no transaction: a statement takes its snapshot once it has locked the views that it reads, so
+    /// a switch of versions is either over for it or has not begun.
+    pub(crate) async fn find(
+        &self,
+        projection: &'static str,
+        conditions: &Conditions,
+        query: QueryBuilder<Postgres>,
+    ) -> Result<Found, Problem> {
+        if let Some(wanted) = conditions.at_least {
+            self.wait_for(projection, wanted, conditions).await?;
+        }
+        Found::by(query, &self.pool).await.map_err(refusal::failed)
+    }
+
+    async fn wait_for(
+        &self,
+        projection: &'static str,
+        wanted: Position,
+        conditions: &Conditions,
+    ) -> Result<Position, Problem> {
+        let waited = self.positions.wait_for(projection, wanted, conditions.deadline).await;
+        waited.map_err(|error| match error {
+            WaitError::NotFreshEnough(stale) => refusal::not_fresh_enough(stale.current, stale.wanted),
+            WaitError::Database(error) => refusal::failed(error),
+        })
     }
 
     /// Opens a snapshot.
@@ -113,6 +137,54 @@ impl Snapshot {
         R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
         query.build_query_as().fetch_all(&mut *self.tx).await.map_err(refusal::failed)
+    }
+}
+
+/// The beginning of a query for rows together with the position that they reflect. It goes on with a
+/// condition, and ends with [`REFLECTED`].
+pub(crate) fn reflecting(projection: &str, table: &str, columns: &str) -> QueryBuilder<Postgres> {
+    QueryBuilder::new(format!(
+        "select reflected.position as reflected, found.* from read.{projection}_position as reflected
+         left join lateral (select true as is_found, {columns} from read.{table} where "
+    ))
+}
+
+/// The end of such a query.
+pub(crate) const REFLECTED: &str = ") as found on true";
+
+/// What such a query found.
+pub(crate) struct Found {
+    rows: Vec<PgRow>,
+    pub(crate) position: Position,
+}
+
+impl Found {
+    pub(crate) async fn by(
+        mut query: QueryBuilder<Postgres>,
+        db: impl PgExecutor<'_>,
+    ) -> Result<Self, sqlx::Error> {
+        let rows = query.build().fetch_all(db).await?;
+        let position = position_from(rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get("reflected")?)?;
+        Ok(Self { rows, position })
+    }
+
+    /// The rows themselves.
+    pub(crate) fn rows<R: for<'r> FromRow<'r, PgRow>>(&self) -> Result<Vec<R>, sqlx::Error> {
+        let mut rows = Vec::with_capacity(self.rows.len());
+        for row in &self.rows {
+            if row.try_get::<Option<bool>, _>("is_found")?.is_some() {
+                rows.push(R::from_row(row)?);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// What the query says beside the rows, also where there is none.
+    pub(crate) fn reflected<'r, V: Decode<'r, Postgres> + Type<Postgres>>(
+        &'r self,
+        column: &str,
+    ) -> Result<V, sqlx::Error> {
+        self.rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(column)
     }
 }
 

@@ -9,7 +9,7 @@ use platform::problem::Problem;
 use projections::orders::{OrderLineRow, OrderRow};
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::QueryBuilder;
+use sqlx::{Postgres, QueryBuilder, types::Json};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -20,9 +20,10 @@ use crate::{
     documented::{Cached, Freshness, ListRefused, NotShown, Paging},
     kept_back,
     listing::{Listing, Sort},
-    models::ReadModels,
+    models::{REFLECTED, ReadModels},
     money::{Money, UnitPrice},
-    resource::{self, Resource, Shown},
+    refusal,
+    resource::{Resource, Shown},
 };
 
 /// An order, as lists show it.
@@ -232,19 +233,37 @@ pub(crate) async fn one(
 ) -> Result<Response, Problem> {
     let Path(id) = id?;
     let conditions = asked.finish()?;
-    let mut snapshot = models.snapshot("orders", &conditions).await?;
-    let kept_back_from = kept_back::first("orders", id, &mut snapshot).await?;
-    if let Some(first) = kept_back_from {
-        kept_back::hold_to(first, &conditions, &mut snapshot)?;
-    }
-    let row = resource::row::<Order>(&mut snapshot, id).await?;
-    let mut query = QueryBuilder::new("select ");
-    query.push(OrderLineRow::COLUMNS).push(" from read.order_lines where order_id = ").push_bind(id);
-    query.push(" order by line");
-    let lines: Vec<OrderLineRow> = snapshot.rows(query).await?;
+    let found = models.find(Order::PROJECTION, &conditions, with_lines(id)).await?;
+    let kept_back_from: Option<i64> = found.reflected("kept_back_from").map_err(refusal::failed)?;
+    let position = match kept_back_from {
+        Some(first) => kept_back::held_to(first, &conditions, found.position)?,
+        None => found.position,
+    };
+    let row: Option<OrderRow> = found.rows().map_err(refusal::failed)?.pop();
+    let row = row.ok_or_else(|| refusal::not_found(Order::NAME))?;
+    let Json(lines): Json<Vec<OrderLineRow>> = found.reflected("lines").map_err(refusal::failed)?;
     let tag = Order::tag(&row);
     let tag = kept_back_from.map_or(tag.clone(), |first| format!("{tag}-before-{first}"));
     let lines = lines.into_iter().map(|line| Line::new(line, &row.currency)).collect();
     let body = OrderWithLines { order: Order::from(row), lines, kept_back_from };
-    Ok(answer::resource(&conditions, snapshot.position, &tag, &body))
+    Ok(answer::resource(&conditions, position, &tag, &body))
+}
+
+/// An order, its lines, and what is kept back of it, in one statement.
+fn with_lines(id: Uuid) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new(
+        "select reflected.position as reflected, found.*,
+             (select min(position) from read.parked_streams
+              where projection = 'orders' and substr(stream, strpos(stream, '-') + 1) = ",
+    );
+    query.push_bind(id.to_string()).push(format_args!(
+        ") as kept_back_from,
+             coalesce((select json_agg(bought order by bought.line) from read.order_lines as bought
+                       where bought.order_id = found.order_id), '[]') as lines
+         from read.orders_position as reflected
+         left join lateral (select true as is_found, {} from read.orders where order_id = ",
+        OrderRow::COLUMNS
+    ));
+    query.push_bind(id).push(REFLECTED);
+    query
 }

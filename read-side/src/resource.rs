@@ -4,12 +4,12 @@
 use axum::response::Response;
 use platform::problem::Problem;
 use serde::Serialize;
-use sqlx::{Encode, FromRow, Postgres, QueryBuilder, Type, postgres::PgRow};
+use sqlx::{Encode, FromRow, Postgres, Type, postgres::PgRow};
 
 use crate::{
     answer,
     asked::Asked,
-    models::{ReadModels, Snapshot},
+    models::{REFLECTED, ReadModels, reflecting},
     refusal,
 };
 
@@ -40,19 +40,6 @@ pub(crate) trait Value: for<'q> Encode<'q, Postgres> + Type<Postgres> {}
 
 impl<T: for<'q> Encode<'q, Postgres> + Type<Postgres>> Value for T {}
 
-/// The beginning of a query for what is shown: it goes on with a condition.
-pub(crate) fn select<T: Shown>() -> QueryBuilder<Postgres> {
-    QueryBuilder::new(format!("select {} from read.{} where ", T::COLUMNS, T::TABLE))
-}
-
-/// The row with this id.
-pub(crate) async fn row<T: Resource>(snapshot: &mut Snapshot, id: impl Value) -> Result<T::Row, Problem> {
-    let mut query = select::<T>();
-    query.push(T::ID).push(" = ").push_bind(id);
-    let row = query.build_query_as().fetch_optional(&mut *snapshot.tx).await.map_err(refusal::failed)?;
-    row.ok_or_else(|| refusal::not_found(T::NAME))
-}
-
 /// The answer about the resource with this id.
 pub(crate) async fn answer<T: Resource>(
     models: &ReadModels,
@@ -60,8 +47,11 @@ pub(crate) async fn answer<T: Resource>(
     asked: Asked,
 ) -> Result<Response, Problem> {
     let conditions = asked.finish()?;
-    let mut snapshot = models.snapshot(T::PROJECTION, &conditions).await?;
-    let row = row::<T>(&mut snapshot, id).await?;
+    let mut query = reflecting(T::PROJECTION, T::TABLE, T::COLUMNS);
+    query.push(T::ID).push(" = ").push_bind(id).push(REFLECTED);
+    let found = models.find(T::PROJECTION, &conditions, query).await?;
+    let row = found.rows::<T::Row>().map_err(refusal::failed)?.pop();
+    let row = row.ok_or_else(|| refusal::not_found(T::NAME))?;
     let tag = T::tag(&row);
-    Ok(answer::resource(&conditions, snapshot.position, &tag, &T::from(row)))
+    Ok(answer::resource(&conditions, found.position, &tag, &T::from(row)))
 }
