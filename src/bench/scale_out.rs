@@ -48,7 +48,7 @@ pub(super) async fn measure(ground: &Ground, plan: &Plan<'_>, report: &mut Repor
         report.add(Figure::new(layout.what(), rate, "checkouts/s, simulated"));
     }
     report.remark(
-        "The rates are what the write side alone bears with p99 of a checkout's appends below a second.",
+        "The rates are what the write side alone bears with p99 of a checkout's appends below 250 ms.",
     );
     Ok(())
 }
