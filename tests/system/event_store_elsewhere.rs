@@ -12,24 +12,10 @@ use crate::{
     crash_points::every_event_was_seen_once,
     customers::{MIX, each_got_what_was_due},
     harness::{
-        Acknowledged, Books, Follower, Server, ServerOptions, fail_to_serve, fail_to_serve_in, free_port,
+        Acknowledged, Books, EventStoreServer, Follower, Server, ServerOptions, fail_to_serve,
+        fail_to_serve_in, free_port,
     },
 };
-
-/// A server for one test, or a corner of the one that was given.
-fn event_store() -> (Option<StandIn>, String) {
-    match std::env::var("EVENTSTOREDB_URL") {
-        Ok(url) => {
-            let joined = if url.contains('?') { '&' } else { '?' };
-            (None, format!("{url}{joined}namespace=t{}", uuid::Uuid::new_v4().simple()))
-        }
-        Err(_) => {
-            let server = StandIn::start(Setup::default()).unwrap();
-            let url = server.url();
-            (Some(server), url)
-        }
-    }
-}
 
 fn with_log_at(url: impl Into<String>) -> ServerOptions {
     ServerOptions { event_store_url: Some(url.into()), ..ServerOptions::default() }
@@ -37,8 +23,8 @@ fn with_log_at(url: impl Into<String>) -> ServerOptions {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn checkouts_of_every_kind_survive_kills_with_the_log_in_eventstoredb() {
-    let (_stand_in, url) = event_store();
-    let options = with_log_at(&url);
+    let event_store = EventStoreServer::given_or_stand_in();
+    let options = with_log_at(event_store.empty_log());
     let mut server = Server::start_with(options.clone()).await;
     let client = server.client();
     client.stock("MUG", 1250, 100_000).await;
@@ -110,14 +96,16 @@ async fn a_log_that_cannot_be_used_is_refused_with_the_setting_that_names_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_follows_one_log_and_refuses_another() {
-    let (_first, first) = event_store();
+    let first_server = EventStoreServer::given_or_stand_in();
+    let first = first_server.empty_log();
     let mut server = Server::start_with(with_log_at(&first)).await;
     server.client().stock("MUG", 1250, 10).await;
     server.stop().await;
     // Whoever starts on a log that has events remembers it.
     server.restart_with(with_log_at(&first)).await;
     server.stop().await;
-    let (_second, second) = event_store();
+    let second_server = EventStoreServer::given_or_stand_in();
+    let second = second_server.empty_log();
     for other in [with_log_at(&second), ServerOptions::default()] {
         let said = refused(&fail_to_serve_in(server.folder(), &other).await);
         assert!(said.contains("follows another log"), "{said}");

@@ -8,8 +8,10 @@
 
 mod plan;
 mod read_models;
+mod recorder;
 mod shop;
 mod story;
+mod transcript;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -60,6 +60,12 @@ impl MemoryStore {
         *lock(&self.shared.faults) = plan;
     }
 
+    /// How many events are in the log. Not a call: no plan makes it fail, and none counts it. It tells
+    /// whoever watches from outside whether an append that had no answer was made.
+    pub fn events_written(&self) -> usize {
+        lock(&self.shared.log).len()
+    }
+
     /// Lets the plan have its way with a call, and answers what is left to do afterwards.
     async fn meet_fault(&self, operation: Operation) -> Result<Option<AnswerLost>, StoreError> {
         if self.shared.wakes.have_ended() {

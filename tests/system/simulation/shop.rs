@@ -29,14 +29,17 @@ use sagas::{
 use uuid::Uuid;
 use write_side::{CommandContext, CommandHandler, Commands, HandleError};
 
-use super::plan::{Action, Plan, SKUS};
+use super::{
+    plan::{Action, Plan, SKUS},
+    recorder::Recorder,
+};
 
 /// More tries than a client ever needs.
 const TRIES_MAX: usize = 30;
 
 pub(super) struct Shop {
     pub(super) clock: Clock,
-    pub(super) store: MemoryStore,
+    pub(super) store: Recorder,
     pub(super) gateway: Arc<MemoryGateway>,
     pub(super) state: Arc<MemoryState>,
     pub(super) crashes: Arc<Crashes>,
@@ -92,7 +95,7 @@ impl Shop {
     pub(super) fn new(plan: &Plan) -> Self {
         let clock = Clock::manual(noon());
         let time = clock.clone();
-        let store = MemoryStore::with_time(move || time.now());
+        let store = Recorder::before(MemoryStore::with_time(move || time.now()));
         let lost =
             memory::FaultPlan { fail_before: plan.calls_lost.clone(), fail_after: plan.answers_lost.clone() };
         Self {

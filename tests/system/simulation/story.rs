@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     plan::{Action, Plan, SLEEP},
+    recorder::Call,
     shop::{Shop, noon, order_id},
 };
 
@@ -38,6 +39,8 @@ const LEASE: TimeDelta = TimeDelta::seconds(11);
 pub(super) struct Story {
     pub(super) trace: Vec<String>,
     pub(super) log: Vec<RecordedEvent>,
+    /// The appends that the log is made of.
+    pub(super) transcript: Vec<Call>,
     pub(super) events: u64,
     pub(super) crashes: Vec<&'static str>,
     pub(super) reached: Vec<&'static str>,
@@ -290,6 +293,7 @@ impl Teller<'_> {
             self.check_ending(number, &log)?;
         }
         self.story.log = log;
+        self.story.transcript = self.shop.store.transcript();
         Ok(self.story)
     }
 

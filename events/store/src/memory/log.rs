@@ -25,6 +25,10 @@ impl Log {
         Position::of(self.events.len() as u64)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.events.len()
+    }
+
     pub(super) fn append(
         &mut self,
         stream: &StreamName,
