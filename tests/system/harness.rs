@@ -22,7 +22,9 @@ pub(crate) use event_store::EventStoreServer;
 pub(crate) use faults::Faults;
 pub(crate) use follower::Follower;
 pub(crate) use sandbox::Sandbox;
-pub(crate) use server::{Server, ServerOptions, fail_to_serve, fail_to_serve_in, free_port, next_release};
+pub(crate) use server::{
+    Server, ServerOptions, executable, fail_to_serve, fail_to_serve_in, free_port, next_release,
+};
 
 use std::{future::Future, time::Duration};
 

@@ -17,7 +17,7 @@ use nix::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::free_port;
+use crate::harness::{executable, free_port};
 
 const HEADER: &str = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n";
 
@@ -49,7 +49,7 @@ impl Installation {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_counterfoil"));
+        let mut command = Command::new(executable());
         command.args(arguments).arg("--json").arg("--data-dir").arg(self.0.path().join("data"));
         command
     }
@@ -65,7 +65,7 @@ impl Installation {
     /// Lets every read model come to the end of the log, which an import does not wait for.
     fn catch_up(&self) {
         let address = format!("127.0.0.1:{}", free_port());
-        let mut serve = Command::new(env!("CARGO_BIN_EXE_counterfoil"));
+        let mut serve = Command::new(executable());
         serve.args(["serve", "--roles", "projections", "--listen", &address, "--data-dir"]);
         let mut server = serve
             .arg(self.0.path().join("data"))
@@ -73,7 +73,7 @@ impl Installation {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut ask = Command::new(env!("CARGO_BIN_EXE_counterfoil"));
+        let mut ask = Command::new(executable());
         ask.args(["status", "--json", "--url", &format!("http://{address}")]);
         let deadline = Instant::now() + Duration::from_mins(10);
         loop {

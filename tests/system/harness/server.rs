@@ -19,13 +19,18 @@ use tempfile::TempDir;
 
 use super::{Client, Log, eventually};
 
-const EXECUTABLE: &str = env!("CARGO_BIN_EXE_counterfoil");
+/// The executable under test: that of this build, unless `COUNTERFOIL_EXECUTABLE` names the one that was
+/// carried to another machine with the tests. Absolute, since it is run in other folders.
+pub(crate) fn executable() -> PathBuf {
+    let built = || env!("CARGO_BIN_EXE_counterfoil").into();
+    std::path::absolute(std::env::var_os("COUNTERFOIL_EXECUTABLE").unwrap_or_else(built)).unwrap()
+}
 
 /// The executable that pretends to be of the release after this one; `None` where it was not built, which
 /// `make test` does.
 pub(crate) fn next_release() -> Option<PathBuf> {
     let given = std::env::var_os("COUNTERFOIL_NEXT_RELEASE").map(PathBuf::from);
-    let beside = || Some(Path::new(EXECUTABLE).parent()?.parent()?.join("next-release/counterfoil"));
+    let beside = || Some(executable().parent()?.parent()?.join("next-release/counterfoil"));
     given.or_else(beside).filter(|path| path.exists())
 }
 
@@ -202,7 +207,7 @@ impl Server {
 
     /// Runs a command of the executable that knows nothing of the data.
     pub(crate) async fn run_outside(&self, name: &str, more: &[&str]) -> Output {
-        let mut command = plain_command(Path::new(EXECUTABLE), self.folder.path(), name);
+        let mut command = plain_command(&executable(), self.folder.path(), name);
         command.args(more);
         finish(command).await
     }
@@ -320,8 +325,8 @@ fn plain_command(executable: &Path, folder: &Path, name: &str) -> Command {
 
 /// A command of the executable on the data in `folder`.
 pub(crate) fn command(folder: &Path, options: &ServerOptions, name: &str) -> Command {
-    let executable = options.executable.as_deref().unwrap_or(Path::new(EXECUTABLE));
-    let mut command = plain_command(executable, folder, name);
+    let executable = options.executable.clone().unwrap_or_else(executable);
+    let mut command = plain_command(&executable, folder, name);
     command.arg("--data-dir").arg(folder.join("data"));
     if let Some(url) = &options.provider_url {
         command.args(["--provider-url", url]);
