@@ -1,15 +1,24 @@
 # What a person does with this repository. Cargo does the work; this file only names it.
 
+<<<<<<< HEAD
 .PHONY: demo serve test test-eventstoredb next-release bench check setup help
+=======
+.PHONY: demo serve test test-eventstoredb eventstoredb-tests check setup help
+>>>>>>> 9816e0a (Run everything of the log against a given server by one command)
 
 help:
 	@echo "make demo    get what is missing, build, open a shop, sell, and check the books"
 	@echo "make serve   the same over HTTP, on http://127.0.0.1:8080"
 	@echo "make test    every test: unit, contract, simulation, processes killed, faults injected, deploy/ checked;"
 	@echo "             on real orders, too, where COUNTERFOIL_RETAIL_DATA names their folder"
+<<<<<<< HEAD
 	@echo "make next-release   what make test runs beside the executable, as the release after it"
 	@echo "make test-eventstoredb    the contract of the event store, against the server that EVENTSTOREDB_URL names"
 	@echo "make bench   how fast this is, beside what the machine can do at best: ten minutes, and nothing else meanwhile"
+=======
+	@echo "make test-eventstoredb    what is promised of the log, against the server that EVENTSTOREDB_URL names"
+	@echo "make eventstoredb-tests   the same tests as files, to be carried to where a server is and no toolchain"
+>>>>>>> 9816e0a (Run everything of the log against a given server by one command)
 	@echo "make check   format, lints, and the dependencies that must not exist"
 	@echo "make setup   get what is missing: PostgreSQL 15 or later"
 
@@ -30,6 +39,7 @@ ifdef COUNTERFOIL_RETAIL_DATA
 	cargo test --workspace --features $(FEATURES) real_history -- --ignored
 endif
 
+<<<<<<< HEAD
 # What pretends to be the release after this one, for the tests in which two releases are at work beside each other.
 next-release:
 	cargo build --features $(FEATURES),next-release --bin counterfoil
@@ -39,18 +49,58 @@ next-release:
 
 # Without cargo, give the tests as they were built (`cargo test -p event-store --features eventstoredb
 # --test store --no-run` names the file): make test-eventstoredb STORE_TESTS=./store-0123456789abcdef
+=======
+# The contract of the store, the appends of the simulation and the shop itself, against a server instead of what
+# stands in for one. It can be run again on the same server: every test has a namespace of its own there.
+#
+# Where a server is, there is seldom a toolchain. `make eventstoredb-tests` puts the tests, the executable and this
+# file into target/eventstoredb-tests. In a copy of that folder, on a machine of the same kind that has PostgreSQL:
+#     EVENTSTOREDB_URL='esdb://admin:changeit@host:2113?tls=false' \
+#         make test-eventstoredb STORE_TESTS=./store SYSTEM_TESTS=./system COUNTERFOIL_EXECUTABLE=./counterfoil
+# To see it work without a server: `cargo run -p eventstoredb-stand-in --example server` is one, and prints its URL.
+STORE_BUILD = -p event-store --features eventstoredb --test store
+SYSTEM_BUILD = --features $(FEATURES) --test system
+# One rule after the other: some read the log event by event, and would have to pass what the others write.
+STORE_FILTER = contract::eventstoredb
+ONE_BY_ONE = --test-threads=1
+SYSTEM_FILTERS = simulation::transcript event_store_elsewhere
+
+# A build without the tests that are asked for would pass. (tests, filters)
+has = @for filter in $(2); do $(1) --list $$filter | grep -q ': test$$' || \
+	{ echo "$(1) has no tests called $$filter"; exit 1; }; done
+
+>>>>>>> 9816e0a (Run everything of the log against a given server by one command)
 test-eventstoredb:
 	@test -n "$$EVENTSTOREDB_URL" || { echo 'set EVENTSTOREDB_URL, as in esdb://admin:changeit@host:2113?tls=false'; exit 1; }
-ifdef STORE_TESTS
-	$(STORE_TESTS) contract::eventstoredb
+ifneq ($(STORE_TESTS)$(SYSTEM_TESTS),)
+	@test -n "$(STORE_TESTS)" -a -n "$(SYSTEM_TESTS)" || { echo 'give both, STORE_TESTS and SYSTEM_TESTS'; exit 1; }
+	$(call has,$(STORE_TESTS),$(STORE_FILTER))
+	$(call has,$(SYSTEM_TESTS),$(SYSTEM_FILTERS))
+	$(STORE_TESTS) $(STORE_FILTER) $(ONE_BY_ONE)
+	$(SYSTEM_TESTS) $(SYSTEM_FILTERS)
 else
-	cargo test -p event-store --features eventstoredb --test store contract::eventstoredb
+	cargo test $(STORE_BUILD) -- $(STORE_FILTER) $(ONE_BY_ONE)
+	cargo test $(SYSTEM_BUILD) -- $(SYSTEM_FILTERS)
 endif
 
+<<<<<<< HEAD
 BENCHES = append hot-stream read-all checkout flash-sale rebuild read tail scale-out
 
 bench: setup
 	cargo run --quiet --release -- bench $(BENCHES) --seconds 3 $(ARGS)
+=======
+CARRIED = target/eventstoredb-tests
+# Builds a test, and names the files of a kind that came of it. (what to build, kind)
+built = cargo test $(1) --no-run --message-format json | \
+	sed -n '/"kind":\["$(2)"\]/s/.*"executable":"\([^"]*\)".*/\1/p'
+
+eventstoredb-tests:
+	mkdir -p $(CARRIED)
+	cp "$$($(call built,$(STORE_BUILD),test))" $(CARRIED)/store
+	cp "$$($(call built,$(SYSTEM_BUILD),test))" $(CARRIED)/system
+	cp "$$($(call built,$(SYSTEM_BUILD),bin))" $(CARRIED)/counterfoil
+	cp Makefile $(CARRIED)
+>>>>>>> 9816e0a (Run everything of the log against a given server by one command)
 
 check:
 	cargo fmt --all --check

@@ -23,7 +23,9 @@ use super::{Client, Log, eventually};
 /// carried to another machine with the tests. Absolute, since it is run in other folders.
 pub(crate) fn executable() -> PathBuf {
     let built = || env!("CARGO_BIN_EXE_counterfoil").into();
-    std::path::absolute(std::env::var_os("COUNTERFOIL_EXECUTABLE").unwrap_or_else(built)).unwrap()
+    let path = std::path::absolute(std::env::var_os("COUNTERFOIL_EXECUTABLE").unwrap_or_else(built)).unwrap();
+    assert!(path.is_file(), "there is no {}: COUNTERFOIL_EXECUTABLE can name another", path.display());
+    path
 }
 
 /// The executable that pretends to be of the release after this one; `None` where it was not built, which

@@ -16,7 +16,7 @@ use events::StreamName;
 use futures::{StreamExt, future::join_all};
 use uuid::Uuid;
 
-use crate::history::{place, places_of, some, stream};
+use crate::history::{beginning, place, places_of, some, stream};
 
 const WRITERS: usize = 64;
 const APPENDS_PER_WRITER: usize = 12;
@@ -30,9 +30,10 @@ pub(crate) async fn with_64_writers_no_reader_ever_skips_or_reorders(store: Arc<
 /// Writes and reads through all of `stores`, which are ways to one log.
 pub(crate) async fn contend(stores: &[Arc<dyn EventStore>]) {
     let nth_store = |nth: usize| Arc::clone(&stores[nth % stores.len()]);
+    let beginning = beginning(&*stores[0]).await;
     let done = Arc::new(AtomicBool::new(false));
     let pollers = [(0, 1), (1, 3), (2, 64)]
-        .map(|(nth, limit)| tokio::spawn(poll(nth_store(nth), limit, Arc::clone(&done))));
+        .map(|(nth, limit)| tokio::spawn(poll(nth_store(nth), beginning, limit, Arc::clone(&done))));
     let writers: Vec<_> =
         (0..WRITERS).map(|writer| tokio::spawn(write_contended(nth_store(writer), writer))).collect();
     let followers = [0, 1, 2].map(|nth| tokio::spawn(follow_until_quiet(nth_store(nth), Arc::clone(&done))));
@@ -100,8 +101,13 @@ async fn write_contended(store: Arc<dyn EventStore>, writer: usize) -> Vec<(Uuid
 }
 
 /// Reads page after page as fast as it can, and checks each page as it comes.
-async fn poll(store: Arc<dyn EventStore>, limit: usize, done: Arc<AtomicBool>) -> Vec<RecordedEvent> {
-    let mut seen = Seen::of(&*store);
+async fn poll(
+    store: Arc<dyn EventStore>,
+    beginning: Position,
+    limit: usize,
+    done: Arc<AtomicBool>,
+) -> Vec<RecordedEvent> {
+    let mut seen = Seen { scanned: beginning, ..Seen::of(&*store) };
     loop {
         let finished = done.load(Ordering::SeqCst);
         let page = store.read_all(seen.scanned, &Filter::all(), limit).await.unwrap();
