@@ -1,24 +1,16 @@
 # What a person does with this repository. Cargo does the work; this file only names it.
 
-<<<<<<< HEAD
-.PHONY: demo serve test test-eventstoredb next-release bench check setup help
-=======
-.PHONY: demo serve test test-eventstoredb eventstoredb-tests check setup help
->>>>>>> 9816e0a (Run everything of the log against a given server by one command)
+.PHONY: demo serve test test-eventstoredb eventstoredb-tests next-release bench check setup help
 
 help:
 	@echo "make demo    get what is missing, build, open a shop, sell, and check the books"
 	@echo "make serve   the same over HTTP, on http://127.0.0.1:8080"
 	@echo "make test    every test: unit, contract, simulation, processes killed, faults injected, deploy/ checked;"
 	@echo "             on real orders, too, where COUNTERFOIL_RETAIL_DATA names their folder"
-<<<<<<< HEAD
 	@echo "make next-release   what make test runs beside the executable, as the release after it"
-	@echo "make test-eventstoredb    the contract of the event store, against the server that EVENTSTOREDB_URL names"
-	@echo "make bench   how fast this is, beside what the machine can do at best: ten minutes, and nothing else meanwhile"
-=======
 	@echo "make test-eventstoredb    what is promised of the log, against the server that EVENTSTOREDB_URL names"
 	@echo "make eventstoredb-tests   the same tests as files, to be carried to where a server is and no toolchain"
->>>>>>> 9816e0a (Run everything of the log against a given server by one command)
+	@echo "make bench   how fast this is, beside what the machine can do at best: ten minutes, and nothing else meanwhile"
 	@echo "make check   format, lints, and the dependencies that must not exist"
 	@echo "make setup   get what is missing: PostgreSQL 15 or later"
 
@@ -39,7 +31,6 @@ ifdef COUNTERFOIL_RETAIL_DATA
 	cargo test --workspace --features $(FEATURES) real_history -- --ignored
 endif
 
-<<<<<<< HEAD
 # What pretends to be the release after this one, for the tests in which two releases are at work beside each other.
 next-release:
 	cargo build --features $(FEATURES),next-release --bin counterfoil
@@ -47,9 +38,6 @@ next-release:
 	cp target/debug/counterfoil target/next-release/counterfoil.new
 	mv target/next-release/counterfoil.new target/next-release/counterfoil
 
-# Without cargo, give the tests as they were built (`cargo test -p event-store --features eventstoredb
-# --test store --no-run` names the file): make test-eventstoredb STORE_TESTS=./store-0123456789abcdef
-=======
 # The contract of the store, the appends of the simulation and the shop itself, against a server instead of what
 # stands in for one. It can be run again on the same server: every test has a namespace of its own there.
 #
@@ -69,7 +57,6 @@ SYSTEM_FILTERS = simulation::transcript event_store_elsewhere
 has = @for filter in $(2); do $(1) --list $$filter | grep -q ': test$$' || \
 	{ echo "$(1) has no tests called $$filter"; exit 1; }; done
 
->>>>>>> 9816e0a (Run everything of the log against a given server by one command)
 test-eventstoredb:
 	@test -n "$$EVENTSTOREDB_URL" || { echo 'set EVENTSTOREDB_URL, as in esdb://admin:changeit@host:2113?tls=false'; exit 1; }
 ifneq ($(STORE_TESTS)$(SYSTEM_TESTS),)
@@ -83,12 +70,6 @@ else
 	cargo test $(SYSTEM_BUILD) -- $(SYSTEM_FILTERS)
 endif
 
-<<<<<<< HEAD
-BENCHES = append hot-stream read-all checkout flash-sale rebuild read tail scale-out
-
-bench: setup
-	cargo run --quiet --release -- bench $(BENCHES) --seconds 3 $(ARGS)
-=======
 CARRIED = target/eventstoredb-tests
 # Builds a test, and names the files of a kind that came of it. (what to build, kind)
 built = cargo test $(1) --no-run --message-format json | \
@@ -100,7 +81,11 @@ eventstoredb-tests:
 	cp "$$($(call built,$(SYSTEM_BUILD),test))" $(CARRIED)/system
 	cp "$$($(call built,$(SYSTEM_BUILD),bin))" $(CARRIED)/counterfoil
 	cp Makefile $(CARRIED)
->>>>>>> 9816e0a (Run everything of the log against a given server by one command)
+
+BENCHES = append hot-stream read-all checkout flash-sale rebuild read tail scale-out
+
+bench: setup
+	cargo run --quiet --release -- bench $(BENCHES) --seconds 3 $(ARGS)
 
 check:
 	cargo fmt --all --check

@@ -118,10 +118,7 @@ impl Running {
             projections::install_all(&all, &projector)
                 .await
                 .context("cannot make the tables of the read models")?;
-            // Whoever appends in this process knows what it appended without reading it.
-            let appends = settings.runs(Role::Write) || settings.runs(Role::Sagas);
-            let events =
-                if appends { Arc::clone(&store) } else { database.log.open_to_read(settings).await? };
+            let events = to_follow(settings, &database, &store).await?;
             health = health.check(Role::Projections.as_str(), "event store", head_of(&events));
             let options = RunnerOptions { holder: holder(settings, &database), ..RunnerOptions::default() };
             let runners = projections::run_all(all, events, projector, options, shutdown.token());
@@ -198,6 +195,19 @@ impl Running {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// The log, for those who follow it: where other roles of this process append, they share what these know
+/// of it already.
+async fn to_follow(
+    settings: &Settings,
+    database: &Database,
+    store: &Arc<dyn EventStore>,
+) -> Result<Arc<dyn EventStore>> {
+    if settings.runs(Role::Write) || settings.runs(Role::Sagas) {
+        return Ok(Arc::clone(store));
+    }
+    database.log.open_to_read(settings).await
 }
 
 /// The provider's stand-in in this process, on a listener of its own.

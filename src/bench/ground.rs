@@ -21,7 +21,7 @@ pub struct Ground {
 #[derive(Debug)]
 enum Place {
     Private(tempfile::TempDir),
-    Given { server: PgConnectOptions, name: String },
+    Given { server: Box<PgConnectOptions>, name: String },
 }
 
 impl Ground {
@@ -43,7 +43,7 @@ impl Ground {
                 let directory = directory
                     .with_context(|| format!("cannot make a directory in {}", data_dir.display()))?;
                 durability::is_on_disk(directory.path())?;
-                settings.data_dir = directory.path().to_owned();
+                directory.path().clone_into(&mut settings.data_dir);
                 Place::Private(directory)
             }
             Some(url) => {
@@ -53,7 +53,7 @@ impl Ground {
                 let create = format!("create database {name} template template0 encoding 'UTF8' locale 'C'");
                 execute(&server, create).await.context("cannot make a database to measure on")?;
                 settings.database_url = Some(server.clone().database(&name).to_url_lossy().to_string());
-                Place::Given { server, name }
+                Place::Given { server: Box::new(server), name }
             }
         };
         Ok(Self { settings, place })

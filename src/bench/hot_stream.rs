@@ -6,13 +6,14 @@ use std::{collections::HashMap, sync::Arc};
 
 use anyhow::{Result, ensure};
 use async_trait::async_trait;
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use domain::inventory;
 use event_store::{Direction, EventStore};
 use events::{
     Actor, Category,
     ids::{ReservationId, Sku},
 };
+use platform::clock::Clock;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 use write_side::{CommandContext, Commands};
@@ -42,7 +43,7 @@ impl Worker for Buyer {
             sku: self.sku.clone(),
             reservation_id: ReservationId(command_id),
             quantity: 1,
-            expires_at: Utc::now() + TimeDelta::minutes(15),
+            expires_at: Clock::system().now() + TimeDelta::minutes(15),
         };
         let handled = self.commands.inventory.handle(self.sku.as_str(), command, context(command_id)).await?;
         ensure!(!handled.replayed, "a command that was never sent before is said to be a repeat");
@@ -57,7 +58,7 @@ fn context(command_id: Uuid) -> CommandContext {
         correlation_id: command_id,
         causation_id: command_id,
         actor: Actor::Client,
-        occurred_at: Utc::now(),
+        occurred_at: Clock::system().now(),
         request_digest: None,
         traceparent: None,
         expected_revision: None,

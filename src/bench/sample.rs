@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use event_store::NewEvent;
 use events::{Actor, Metadata};
+use platform::clock::Clock;
 use uuid::Uuid;
 
 /// How large a payload is, in bytes.
@@ -18,7 +19,7 @@ pub(super) fn event() -> NewEvent {
     let filling = "x".repeat(PAYLOAD.saturating_sub(payload.len()));
     let payload = payload.replace("\"\"", &format!("\"{filling}\""));
     let metadata = Metadata {
-        occurred_at: chrono::Utc::now(),
+        occurred_at: Clock::system().now(),
         correlation_id: id,
         causation_id: id,
         command_id: id,

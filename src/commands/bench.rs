@@ -39,7 +39,7 @@ async fn measure(settings: &Settings, name: Name, seconds: u64, json: bool) -> R
         }
     };
     let plan = Plan { each: Duration::from_secs(seconds), progress: &progress };
-    let report = bench::run(name, settings, &plan).await;
+    let report = Box::pin(bench::run(name, settings, &plan)).await;
     bar.finish_and_clear();
     report
 }
