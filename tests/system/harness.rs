@@ -9,6 +9,7 @@ mod end;
 mod event_store;
 mod faults;
 mod follower;
+mod launch;
 mod sandbox;
 mod server;
 pub(crate) mod webhook;
@@ -21,10 +22,11 @@ pub(crate) use end::verdict;
 pub(crate) use event_store::EventStoreServer;
 pub(crate) use faults::Faults;
 pub(crate) use follower::Follower;
-pub(crate) use sandbox::Sandbox;
-pub(crate) use server::{
-    Server, ServerOptions, executable, fail_to_serve, fail_to_serve_in, free_port, next_release,
+pub(crate) use launch::{
+    ServerOptions, executable, fail_to_serve, fail_to_serve_in, free_port, next_release,
 };
+pub(crate) use sandbox::Sandbox;
+pub(crate) use server::Server;
 
 use std::{future::Future, time::Duration};
 

@@ -14,7 +14,8 @@ use tempfile::TempDir;
 
 use super::{
     Books, eventually,
-    server::{ServerOptions, command, folder, free_port, wait_for_the_database_to_leave},
+    launch::{ServerOptions, command, free_port},
+    server::{folder, wait_for_the_database_to_leave},
     webhook,
 };
 
