@@ -37,6 +37,10 @@ static DEFINITION: Definition = Definition {
         query: "select stream, item, kind, order_id, code, detail, raised_position, raised_at, resolved_at
                 from items",
     }],
+    kept_whole: Some(
+        "it is listed in the order of the log: who comes back with a cursor would have passed what a slower \
+         partition brings in later",
+    ),
 };
 
 /// A row of `read.attention`.

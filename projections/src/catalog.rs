@@ -30,6 +30,7 @@ static DEFINITION: Definition = Definition {
                      from prices where prices.sku = products.sku) as prices
                 from products",
     }],
+    kept_whole: None,
 };
 
 /// A row of `read.products`.

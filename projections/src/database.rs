@@ -17,8 +17,8 @@ pub async fn migrate(owner: &PgConnectOptions) -> Result<(), Error> {
     sqlx::raw_sql(
         "grant usage on schema projections to counterfoil_projector;
         grant select, insert, update, delete
-            on projections.versions, projections.parked_streams, projections.version_numbers,
-                projections.members
+            on projections.versions, projections.partitions, projections.parked_streams,
+                projections.version_numbers, projections.members
             to counterfoil_projector;
         grant select, insert on projections.rewinds to counterfoil_projector;
         grant usage on sequence projections.fencing_tokens to counterfoil_projector;

@@ -33,6 +33,38 @@ pub enum Error {
         /// Who has the lease.
         holder: String,
     },
+    /// The live version has fewer partitions than the one that was to be kept.
+    #[error("version {version} of {projection} has no partition {partition}")]
+    NoSuchPartition {
+        /// The projection.
+        projection: &'static str,
+        /// The version.
+        version: i32,
+        /// The partition.
+        partition: i16,
+    },
+    /// The read model cannot be split into partitions.
+    #[error("{projection} cannot be split into partitions: {because}")]
+    KeptWhole {
+        /// The projection.
+        projection: &'static str,
+        /// Why not.
+        because: &'static str,
+    },
+    /// A partition of the live version does not get to where both versions could be compared.
+    #[error(
+        "version {version} of {projection} is at {current}, and the one that is built at {wanted} already: both can be compared once a process keeps the former up to date"
+    )]
+    LiveIsBehind {
+        /// The projection.
+        projection: &'static str,
+        /// The live version.
+        version: i32,
+        /// Where its slowest partition is.
+        current: Position,
+        /// Where it should be.
+        wanted: Position,
+    },
     /// The lease was taken over, or the version is no longer to be written: nothing was written.
     #[error("the lease {token} on version {version} of {projection} is over")]
     Fenced {

@@ -26,6 +26,10 @@ static DEFINITION: Definition = Definition {
         name: "order_changes",
         query: "select position, order_id, name, status, data, occurred_at from changes",
     }],
+    kept_whole: Some(
+        "it is followed in the order of the log: who is sent what one partition has would have passed what a \
+         slower one brings in later",
+    ),
 };
 
 /// A row of `read.order_changes`.

@@ -1,4 +1,5 @@
-//! The fenced lease: one session at a time may write a version. Whoever takes the lease draws a token
+//! The fenced lease: one session at a time may write a version, or a partition of one
+//! that is split. Whoever takes the lease draws a token
 //! that nobody had before, for this version or any other, and every transaction that writes rows checks
 //! it, so that a process that was paused and wakes up is refused in the same transaction as its rows.
 //!
@@ -7,15 +8,17 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::{Definition, Error};
+use crate::{Definition, Error, batch::Poison, parked, partition::Partition, versions};
 
-/// The right to write one version, for as long as nobody has taken it over.
+/// The right to write one version or one partition of it, for as long as nobody has taken it over.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lease {
     pub(crate) definition: &'static Definition,
     pub(crate) version: i32,
+    /// All of the version, also of one that will be split, while that is built.
+    pub(crate) partition: Partition,
     pub(crate) token: i64,
 }
 
@@ -23,25 +26,31 @@ pub(crate) struct Lease {
 pub(crate) const LEASE: Duration = Duration::from_secs(5);
 
 impl Lease {
-    /// Takes the lease of a version, if nobody has it.
+    /// Takes the lease of a version or a partition, if nobody has it.
     pub(crate) async fn take(
         definition: &'static Definition,
         version: i32,
+        partition: Partition,
         holder: &str,
         db: &mut PgConnection,
     ) -> Result<Self, Error> {
+        let wanted = Self { definition, version, partition, token: 0 };
         let mut tx = db.begin().await?;
         // `for update` waits for transactions that have checked the old token, and keeps new ones out.
-        let (other, free): (Option<String>, bool) = sqlx::query_as(
+        let sql = format!(
             "select holder, holder is null or lease_until < clock_timestamp() or not exists (
                  select from pg_stat_activity
                  where pid = session_pid and backend_start = session_start)
-             from projections.versions where projection = $1 and version = $2 for update",
-        )
-        .bind(definition.name)
-        .bind(version)
-        .fetch_one(&mut *tx)
-        .await?;
+             from {} for update",
+            wanted.row()
+        );
+        let found: Option<(Option<String>, bool)> = sqlx::query_as(AssertSqlSafe(sql))
+            .bind(definition.name)
+            .bind(version)
+            .bind(partition.shard())
+            .fetch_optional(&mut *tx)
+            .await?;
+        let Some((other, free)) = found else { return Err(wanted.fenced()) };
         if !free {
             return Err(Error::LeaseHeld {
                 projection: definition.name,
@@ -50,35 +59,39 @@ impl Lease {
             });
         }
         // Releases that count on from the version's last token may be at work beside this one.
-        let token = sqlx::query_scalar(
-            "update projections.versions
-             set token = greatest(nextval('projections.fencing_tokens'), token + 1), holder = $3,
-                 lease_until = clock_timestamp() + $4, session_pid = pg_backend_pid(),
-                 session_start = (select backend_start from pg_stat_activity where pid = pg_backend_pid())
-             where projection = $1 and version = $2 returning token",
-        )
-        .bind(definition.name)
-        .bind(version)
-        .bind(holder)
-        .bind(LEASE)
-        .fetch_one(&mut *tx)
-        .await?;
+        let sql = format!(
+            "update {} returning token",
+            wanted.row_with(
+                "set token = greatest(nextval('projections.fencing_tokens'), token + 1), holder = $4,
+                     lease_until = clock_timestamp() + $5, session_pid = pg_backend_pid(),
+                     session_start = (
+                         select backend_start from pg_stat_activity where pid = pg_backend_pid())"
+            )
+        );
+        let token = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(definition.name)
+            .bind(version)
+            .bind(partition.shard())
+            .bind(holder)
+            .bind(LEASE)
+            .fetch_one(&mut *tx)
+            .await?;
         tx.commit().await?;
-        Ok(Self { definition, version, token })
+        Ok(Self { token, ..wanted })
     }
 
     /// Makes it last on.
     pub(crate) async fn renew(&self, db: &mut PgConnection) -> Result<(), Error> {
-        let done = sqlx::query(
-            "update projections.versions set lease_until = clock_timestamp() + $4
-             where projection = $1 and version = $2 and token = $3 and state <> 'previous'",
-        )
-        .bind(self.definition.name)
-        .bind(self.version)
-        .bind(self.token)
-        .bind(LEASE)
-        .execute(db)
-        .await?;
+        let set = self.row_with("set lease_until = clock_timestamp() + $5");
+        let sql = format!("update {set} and token = $4 and {}", self.may_be_written());
+        let done = sqlx::query(AssertSqlSafe(sql))
+            .bind(self.definition.name)
+            .bind(self.version)
+            .bind(self.partition.shard())
+            .bind(self.token)
+            .bind(LEASE)
+            .execute(db)
+            .await?;
         if done.rows_affected() == 0 && !platform::fault::planted("no-fence") {
             return Err(self.fenced());
         }
@@ -87,40 +100,74 @@ impl Lease {
 
     /// Gives it up, so that the next one need not wait. Fails when it was over before.
     pub(crate) async fn release(&self, db: &mut PgConnection) -> Result<(), Error> {
-        let done = sqlx::query(
-            "update projections.versions set holder = null, lease_until = null
-             where projection = $1 and version = $2 and token = $3",
-        )
-        .bind(self.definition.name)
-        .bind(self.version)
-        .bind(self.token)
-        .execute(db)
-        .await?;
+        let set = self.row_with("set holder = null, lease_until = null");
+        let done = sqlx::query(AssertSqlSafe(format!("update {set} and token = $4")))
+            .bind(self.definition.name)
+            .bind(self.version)
+            .bind(self.partition.shard())
+            .bind(self.token)
+            .execute(db)
+            .await?;
         if done.rows_affected() == 0 {
             return Err(self.fenced());
         }
         Ok(())
     }
 
-    /// Checks the token inside a transaction, keeps anybody from taking the lease over until it ends,
-    /// and answers which streams are parked. Several workers may hold this lock at once, and renewing
-    /// does not wait for it.
-    pub(crate) async fn check(&self, tx: &mut PgConnection) -> Result<Vec<String>, Error> {
-        let parked: Option<Vec<String>> = sqlx::query_scalar(
-            "select array(select stream from projections.parked_streams parked
-                 where parked.projection = versions.projection and parked.version = versions.version)
-             from projections.versions
-             where projection = $1 and version = $2
-               and ($4 or (token = $3 and state <> 'previous'))
-             for key share",
-        )
-        .bind(self.definition.name)
-        .bind(self.version)
-        .bind(self.token)
-        .bind(platform::fault::planted("no-fence"))
-        .fetch_optional(tx)
-        .await?;
-        parked.ok_or_else(|| self.fenced())
+    /// Checks the token inside a transaction that writes `shard`, keeps anybody from taking the lease over
+    /// until it ends, and answers which streams are parked. Several workers may hold this lock at once, and
+    /// renewing does not wait for it. The search path must be the version's schema.
+    pub(crate) async fn check(
+        &self,
+        shard: i16,
+        poison: Poison,
+        tx: &mut PgConnection,
+    ) -> Result<Vec<String>, Error> {
+        if shard != 0 && !versions::write_beside_others(poison, tx).await? {
+            return Err(self.fenced());
+        }
+        let sql = format!(
+            "select from {} and ($5 or (token = $4 and {})) for key share",
+            self.row(),
+            self.may_be_written()
+        );
+        let held = sqlx::query(AssertSqlSafe(sql))
+            .bind(self.definition.name)
+            .bind(self.version)
+            .bind(self.partition.shard())
+            .bind(self.token)
+            .bind(platform::fault::planted("no-fence"))
+            .fetch_optional(&mut *tx)
+            .await?;
+        held.ok_or_else(|| self.fenced())?;
+        // Asked only now: who had to wait for the lock waited for somebody who let streams go on.
+        parked::streams(self.definition, self.version, tx).await
+    }
+
+    /// The row that says who has it, as in SQL: the projection, the version and the shard are $1 to $3.
+    fn row(&self) -> String {
+        self.row_with("")
+    }
+
+    /// That row, with what to do to it.
+    fn row_with(&self, set: &str) -> String {
+        let of_version = "where projection = $1 and version = $2";
+        if self.partition.is_part() {
+            format!("projections.partitions as leased {set} {of_version} and partition = -$3::smallint")
+        } else {
+            format!("projections.versions as leased {set} {of_version} and $3::smallint = 0")
+        }
+    }
+
+    /// Whether the version is in a state in which who has such a lease may write it, as in SQL.
+    fn may_be_written(&self) -> &'static str {
+        if self.partition.is_part() {
+            "exists (select from projections.versions
+                     where versions.projection = leased.projection and versions.version = leased.version
+                         and state = 'live')"
+        } else {
+            "state <> 'previous'"
+        }
     }
 
     /// The refusal of this lease.
@@ -163,17 +210,19 @@ mod tests {
         for db in [&mut first_db, &mut second_db] {
             database::enter(&definition.schema(live.version), db).await.unwrap();
         }
-        let first = Lease::take(definition, live.version, "first", &mut first_db).await.unwrap();
+        let first =
+            Lease::take(definition, live.version, Partition::WHOLE, "first", &mut first_db).await.unwrap();
         batch::write(&sales::Sales, &first, 0, &batch(0, 1), &mut first_db).await.unwrap();
 
         // As long as the lease lasts nobody else gets it.
-        let refused = Lease::take(definition, live.version, "second", &mut second_db).await;
+        let refused = Lease::take(definition, live.version, Partition::WHOLE, "second", &mut second_db).await;
         assert!(matches!(refused, Err(Error::LeaseHeld { holder, .. }) if holder == "first"));
         sqlx::query("update projections.versions set lease_until = clock_timestamp() - interval '1 ms'")
             .execute(&mut second_db)
             .await
             .unwrap();
-        let second = Lease::take(definition, live.version, "second", &mut second_db).await.unwrap();
+        let second =
+            Lease::take(definition, live.version, Partition::WHOLE, "second", &mut second_db).await.unwrap();
         assert!(second.token > first.token);
 
         // The first wakes up, before and after the second has written.
@@ -184,7 +233,7 @@ mod tests {
         batch::write(&sales::Sales, &second, 0, &batch(1, 3), &mut second_db).await.unwrap();
         let later = batch::write(&sales::Sales, &first, 0, &batch(3, 4), &mut first_db).await;
         assert!(matches!(later, Err(Error::Fenced { .. })), "{later:?}");
-        assert_eq!(versions::checkpoint(&mut first_db).await.unwrap(), at(3));
+        assert_eq!(versions::checkpoint(0, &mut first_db).await.unwrap(), at(3));
     }
 
     #[tokio::test]
@@ -194,12 +243,14 @@ mod tests {
         let definition = sales::Sales.definition();
         let mut first_db = databases.projector.connect().await.unwrap();
         let mut second_db = databases.projector.connect().await.unwrap();
-        let dropped = versions::create(definition, versions::State::Scratch, 1, &mut first_db).await.unwrap();
-        let first = Lease::take(definition, dropped, "first", &mut first_db).await.unwrap();
+        let dropped =
+            versions::create(definition, versions::State::Scratch, 1, 1, &mut first_db).await.unwrap();
+        let first = Lease::take(definition, dropped, Partition::WHOLE, "first", &mut first_db).await.unwrap();
         versions::drop_version(definition, dropped, &mut second_db).await.unwrap();
 
-        let next = versions::create(definition, versions::State::Scratch, 1, &mut second_db).await.unwrap();
-        let second = Lease::take(definition, next, "second", &mut second_db).await.unwrap();
+        let next =
+            versions::create(definition, versions::State::Scratch, 1, 1, &mut second_db).await.unwrap();
+        let second = Lease::take(definition, next, Partition::WHOLE, "second", &mut second_db).await.unwrap();
         let late = batch::write(&sales::Sales, &first, 1, &batch(0, 1), &mut first_db).await;
         assert!(matches!(late, Err(Error::Fenced { .. })), "{late:?}");
         assert!(next > dropped && second.token > first.token);
@@ -212,15 +263,17 @@ mod tests {
         let definition = sales::Sales.definition();
         let mut first_db = databases.projector.connect().await.unwrap();
         let mut second_db = databases.projector.connect().await.unwrap();
-        let dropped = versions::create(definition, versions::State::Scratch, 1, &mut first_db).await.unwrap();
-        let first = Lease::take(definition, dropped, "first", &mut first_db).await.unwrap();
+        let dropped =
+            versions::create(definition, versions::State::Scratch, 1, 1, &mut first_db).await.unwrap();
+        let first = Lease::take(definition, dropped, Partition::WHOLE, "first", &mut first_db).await.unwrap();
         versions::drop_version(definition, dropped, &mut second_db).await.unwrap();
 
         // As a release did that knew no `version_numbers`.
         sqlx::query("delete from projections.version_numbers").execute(&mut second_db).await.unwrap();
-        let again = versions::create(definition, versions::State::Scratch, 1, &mut second_db).await.unwrap();
+        let again =
+            versions::create(definition, versions::State::Scratch, 1, 1, &mut second_db).await.unwrap();
         assert_eq!(again, dropped);
-        Lease::take(definition, again, "second", &mut second_db).await.unwrap();
+        Lease::take(definition, again, Partition::WHOLE, "second", &mut second_db).await.unwrap();
         let late = batch::write(&sales::Sales, &first, 1, &batch(0, 1), &mut first_db).await;
         assert!(matches!(late, Err(Error::Fenced { .. })), "{late:?}");
     }
@@ -233,9 +286,124 @@ mod tests {
         let mut db = databases.projector.connect().await.unwrap();
         let live = versions::install(definition, &mut db).await.unwrap();
         database::enter(&definition.schema(live.version), &mut db).await.unwrap();
-        let lease = Lease::take(definition, live.version, "holder", &mut db).await.unwrap();
+        let lease = Lease::take(definition, live.version, Partition::WHOLE, "holder", &mut db).await.unwrap();
         batch::write(&sales::Sales, &lease, 0, &batch(0, 5), &mut db).await.unwrap();
         let again = batch::write(&sales::Sales, &lease, 0, &batch(0, 5), &mut db).await;
         assert!(matches!(again, Err(Error::CheckpointMoved { .. })), "{again:?}");
+    }
+    /// A live version of the sales in two partitions, as after a rebuild.
+    async fn split_version(db: &mut PgConnection) -> i32 {
+        let definition = sales::Sales.definition();
+        let version = versions::create(definition, versions::State::Building, 1, 2, db).await.unwrap();
+        let mut tx = db.begin().await.unwrap();
+        versions::join_shards(Position::START, &mut tx).await.unwrap();
+        versions::split_checkpoint(2, &mut tx).await.unwrap();
+        versions::make_live(definition, version, &mut tx).await.unwrap();
+        versions::publish(definition, version, 2, &mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        version
+    }
+
+    const FIRST: Partition = Partition { number: 1, of: 2 };
+    const SECOND: Partition = Partition { number: 2, of: 2 };
+
+    #[tokio::test]
+    async fn a_holder_of_one_partition_is_refused_while_that_of_another_goes_on() {
+        let databases = testing::fresh_database().await;
+        crate::migrate(&databases.owner).await.unwrap();
+        let definition = sales::Sales.definition();
+        let mut paused_db = databases.projector.connect().await.unwrap();
+        let mut other_db = databases.projector.connect().await.unwrap();
+        let mut next_db = databases.projector.connect().await.unwrap();
+        let version = split_version(&mut paused_db).await;
+        for db in [&mut other_db, &mut next_db] {
+            database::enter(&definition.schema(version), db).await.unwrap();
+        }
+        let paused = Lease::take(definition, version, FIRST, "paused", &mut paused_db).await.unwrap();
+        let other = Lease::take(definition, version, SECOND, "other", &mut other_db).await.unwrap();
+        batch::write(&sales::Sales, &paused, -1, &batch(0, 1), &mut paused_db).await.unwrap();
+        batch::write(&sales::Sales, &other, -2, &batch(0, 1), &mut other_db).await.unwrap();
+        let refused = Lease::take(definition, version, FIRST, "next", &mut next_db).await;
+        assert!(matches!(refused, Err(Error::LeaseHeld { holder, .. }) if holder == "paused"));
+
+        sqlx::query(
+            "update projections.partitions set lease_until = clock_timestamp() - interval '1 ms'
+             where partition = 1",
+        )
+        .execute(&mut next_db)
+        .await
+        .unwrap();
+        let next = Lease::take(definition, version, FIRST, "next", &mut next_db).await.unwrap();
+        let late = batch::write(&sales::Sales, &paused, -1, &batch(1, 2), &mut paused_db).await;
+        assert!(matches!(late, Err(Error::Fenced { .. })), "{late:?}");
+        assert!(matches!(paused.renew(&mut paused_db).await, Err(Error::Fenced { .. })));
+        assert!(matches!(paused.release(&mut paused_db).await, Err(Error::Fenced { .. })));
+        batch::write(&sales::Sales, &other, -2, &batch(1, 3), &mut other_db).await.unwrap();
+        other.renew(&mut other_db).await.unwrap();
+        batch::write(&sales::Sales, &next, -1, &batch(1, 2), &mut next_db).await.unwrap();
+        assert_eq!(versions::checkpoint(-1, &mut next_db).await.unwrap(), at(2));
+        assert_eq!(versions::checkpoint(-2, &mut next_db).await.unwrap(), at(3));
+    }
+
+    #[tokio::test]
+    async fn a_lease_on_a_partition_ends_with_the_version_and_does_not_come_back_with_it() {
+        let databases = testing::fresh_database().await;
+        crate::migrate(&databases.owner).await.unwrap();
+        let definition = sales::Sales.definition();
+        let mut db = databases.projector.connect().await.unwrap();
+        let mut other_db = databases.projector.connect().await.unwrap();
+        let version = split_version(&mut db).await;
+        let lease = Lease::take(definition, version, FIRST, "paused", &mut db).await.unwrap();
+        let next = split_version(&mut other_db).await;
+        let late = batch::write(&sales::Sales, &lease, -1, &batch(0, 1), &mut db).await;
+        assert!(matches!(late, Err(Error::Fenced { .. })), "{late:?}");
+        assert!(matches!(lease.renew(&mut db).await, Err(Error::Fenced { .. })));
+
+        let back = versions::reopen_previous(definition, &mut other_db).await.unwrap();
+        assert_eq!(back, version);
+        versions::make_live(definition, version, &mut other_db).await.unwrap();
+        let late = batch::write(&sales::Sales, &lease, -1, &batch(0, 1), &mut db).await;
+        assert!(matches!(late, Err(Error::Fenced { .. })), "{late:?}");
+        assert!(next > version);
+    }
+
+    #[tokio::test]
+    async fn who_waited_for_a_retry_knows_that_the_stream_is_kept_back_no_more() {
+        for split in [false, true] {
+            let databases = testing::fresh_database().await;
+            crate::migrate(&databases.owner).await.unwrap();
+            let definition = sales::Sales.definition();
+            let mut db = databases.projector.connect().await.unwrap();
+            let mut retry_db = databases.projector.connect().await.unwrap();
+            let mut watching_db = databases.owner.connect().await.unwrap();
+            let (version, partition) = if split {
+                (split_version(&mut db).await, FIRST)
+            } else {
+                (versions::install(definition, &mut db).await.unwrap().version, Partition::WHOLE)
+            };
+            database::enter(&definition.schema(version), &mut db).await.unwrap();
+            let lease = Lease::take(definition, version, partition, "holder", &mut db).await.unwrap();
+            sqlx::query(
+                "insert into projections.parked_streams
+                 values ('sales', $1, 'order-1', 0, 1, gen_random_uuid(), 'OrderPlaced', 'a reason', 1)",
+            )
+            .bind(version)
+            .execute(&mut retry_db)
+            .await
+            .unwrap();
+
+            let mut retry = retry_db.begin().await.unwrap();
+            versions::stop_live(definition, &mut retry).await.unwrap().unwrap();
+            let checked = tokio::spawn(async move {
+                let mut tx = db.begin().await.unwrap();
+                lease.check(partition.shard(), Poison::Undoes, &mut tx).await.unwrap()
+            });
+            let waits = "select exists (select from pg_stat_activity
+                 where datname = current_database() and wait_event_type = 'Lock')";
+            while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut watching_db).await.unwrap() {}
+            sqlx::query("delete from projections.parked_streams").execute(&mut *retry).await.unwrap();
+            retry.commit().await.unwrap();
+            assert_eq!(checked.await.unwrap(), [""; 0], "split: {split}");
+        }
     }
 }

@@ -21,6 +21,7 @@ mod lease;
 #[cfg(feature = "next-release")]
 mod next_release;
 mod parked;
+mod partition;
 mod positions;
 mod projector;
 mod rebuild;
@@ -39,12 +40,13 @@ pub use error::Error;
 pub use event_store::Position;
 pub use fact::{Event, Fact, Unreadable};
 pub use parked::{Retried, retry};
+pub use partition::PARTITIONS_MAX;
 pub use positions::{NotFreshEnough, Positions, WaitError};
 pub use projector::{ApplyError, Definition, Projector, Table, View};
 pub use rebuild::{Progress, RebuildOptions, Rebuilt, Report, Stage, Verified, rebuild, roll_back, verify};
 pub use runner::{RunnerOptions, StandsBack, run};
 pub use sharing::run_all;
-pub use status::{ParkedStream, ProjectionStatus, StandingBack, status};
+pub use status::{ParkedStream, PartitionStatus, ProjectionStatus, StandingBack, status};
 pub use versions::{install_all, snapshot_of};
 
 /// Every projection, in the order in which they are listed.

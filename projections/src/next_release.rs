@@ -45,6 +45,7 @@ static DEFINITION: Definition = Definition {
             query: "select order_id, line, sku, quantity, unit_price_thousandths, amount from order_lines",
         },
     ],
+    kept_whole: None,
 };
 
 #[async_trait]

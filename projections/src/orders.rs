@@ -38,6 +38,7 @@ static DEFINITION: Definition = Definition {
             query: "select order_id, line, sku, quantity, unit_price_thousandths, amount from order_lines",
         },
     ],
+    kept_whole: None,
 };
 
 /// A row of `read.orders`.

@@ -6,10 +6,11 @@ use events::StreamName;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
 use crate::{
-    Error, Projector,
+    Definition, Error, Projector,
     batch::{self, Poison},
     database,
     lease::LEASE,
+    partition::Partition,
     rewinds, versions,
 };
 
@@ -57,8 +58,8 @@ pub async fn retry(
     Ok(retried)
 }
 
-/// Applies one stream up to the checkpoint, while the runner waits at its next batch: it cannot check
-/// its lease as long as the version's row is locked.
+/// Applies one stream up to the checkpoint of its partition, while the runners wait at their next batch:
+/// they cannot write as long as the version is stopped.
 async fn retry_one(
     projection: &dyn Projector,
     version: i32,
@@ -69,10 +70,12 @@ async fn retry_one(
 ) -> Result<Retried, Error> {
     let name = projection.definition().name;
     let mut tx = db.begin().await?;
-    if versions::stop_live(projection.definition(), &mut tx).await? != Some(version) {
+    let live = versions::stop_live(projection.definition(), &mut tx).await?;
+    let Some(live) = live.filter(|live| live.version == version) else {
         return Err(Error::NoLongerLive { projection: name, version });
-    }
-    let checkpoint = versions::checkpoint(&mut tx).await?;
+    };
+    let partition = Partition::of_stream(&stream_name(&stream)?, live.partitions);
+    let checkpoint = versions::checkpoint(partition.shard(), &mut tx).await?;
     let mut events = read_held(&stream, revision, checkpoint, store).await?;
     events.retain(|event| projection.definition().wants(&event.name));
     sqlx::query(
@@ -110,6 +113,22 @@ async fn retry_one(
     Ok(Retried { stream, applied, parked_again })
 }
 
+/// A stream as it is written down.
+fn stream_name(stream: &str) -> Result<StreamName, event_store::StoreError> {
+    let corrupt = |_| event_store::StoreError::Corrupt { reason: format!("{stream:?} is no stream name") };
+    stream.parse().map_err(corrupt)
+}
+
+/// The streams that a version keeps back.
+pub(crate) async fn streams(
+    definition: &Definition,
+    version: i32,
+    db: &mut PgConnection,
+) -> Result<Vec<String>, Error> {
+    let sql = "select stream from projections.parked_streams where projection = $1 and version = $2";
+    Ok(sqlx::query_scalar(sql).bind(definition.name).bind(version).fetch_all(db).await?)
+}
+
 /// The events of a stream that were kept back: from `revision` on, no later than `checkpoint`.
 async fn read_held(
     stream: &str,
@@ -117,8 +136,7 @@ async fn read_held(
     checkpoint: Position,
     store: &dyn EventStore,
 ) -> Result<Vec<RecordedEvent>, Error> {
-    let corrupt = |_| event_store::StoreError::Corrupt { reason: format!("{stream:?} is no stream name") };
-    let name: StreamName = stream.parse().map_err(corrupt)?;
+    let name = stream_name(stream)?;
     let mut from = u64::try_from(revision).unwrap_or(0);
     let mut held = Vec::new();
     loop {

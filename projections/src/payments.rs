@@ -35,6 +35,7 @@ static DEFINITION: Definition = Definition {
                     decline_code, provider_reference, revision, requested_at, updated_at
                 from payments",
     }],
+    kept_whole: None,
 };
 
 /// A row of `read.payments`.

@@ -3,8 +3,10 @@
 //! statements serve the live version and one that is being built.
 //!
 //! Events of different streams may reach a version in another order than the log's: streams are shared
-//! out among the workers of a rebuild, and a parked stream is applied late. So a projector keeps what
-//! one category says apart from what another says, and adds instead of overwriting where streams meet.
+//! out among the workers of a rebuild and the partitions of a version, and a parked stream is applied late.
+//! So a projector keeps what one category says apart from what another says, and adds instead of overwriting
+//! where streams meet. It adds in one statement and in the order of the keys: **those that write the same
+//! rows at the same time never wait for each other in a circle.**
 
 use async_trait::async_trait;
 use event_store::Filter;
@@ -32,6 +34,9 @@ pub struct Definition {
     pub indexes: &'static str,
     /// What is read.
     pub views: &'static [View],
+    /// Why it cannot be split into partitions, if it cannot. One whose rows each depend on one stream, or
+    /// add up what streams say, can; one that is read in the order of the log cannot.
+    pub kept_whole: Option<&'static str>,
 }
 
 /// A table of a projection.

@@ -11,16 +11,24 @@ use std::{sync::Arc, time::Duration};
 
 use event_store::{EventStore, Position};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Error, Projector, database,
+    Definition, Error, PARTITIONS_MAX, Projector,
+    batch::Poison,
+    database,
     digest::{self, Compared, Difference, Side},
     lease::{LEASE, Lease},
+    partition::Partition,
     versions::{self, Live},
 };
 
 pub use promote::roll_back;
+
+/// How long to wait until the live version is where the new one is, and how often to look.
+const LIVE_IS_THERE_WITHIN: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// How a rebuild goes about it.
 #[derive(Debug, Clone)]
@@ -30,13 +38,17 @@ pub struct RebuildOptions {
     /// How many workers share the streams out among themselves. A build that is resumed keeps those
     /// that it began with.
     pub workers: u8,
+    /// How many partitions the new version has, from 1 to [`PARTITIONS_MAX`]; as many as the live one when
+    /// absent. One that has several is kept up to date by several runners at once.
+    pub partitions: Option<u8>,
     /// Promote the new version although rows differ: somebody has looked at the differences.
     pub accept_differences: bool,
 }
 
 impl Default for RebuildOptions {
     fn default() -> Self {
-        Self { holder: format!("rebuild pid {}", std::process::id()), workers: 2, accept_differences: false }
+        let holder = format!("rebuild pid {}", std::process::id());
+        Self { holder, workers: 2, partitions: None, accept_differences: false }
     }
 }
 
@@ -95,7 +107,8 @@ pub(crate) struct Site {
 }
 
 /// Builds the next version of a read model and promotes it. Where the live version has the same
-/// definition, it is promoted only if no row differs, or if differences are accepted.
+/// definition, it is promoted only if no row differs, or if differences are accepted. One that cannot be
+/// split is refused more than one partition.
 pub async fn rebuild(
     projection: Arc<dyn Projector>,
     store: Arc<dyn EventStore>,
@@ -108,15 +121,19 @@ pub async fn rebuild(
     let definition = site.projection.definition();
     let mut db = database::connect(&site.database, definition.name, LEASE).await?;
     let live = versions::install(definition, &mut db).await?;
-    let version = begin(&site, options, &mut db).await?;
-    let lease = Lease::take(definition, version, &options.holder, &mut db).await?;
+    let partitions = partitions(definition, options, live)?;
+    let version = begin(&site, options, partitions, &mut db).await?;
+    let lease = Lease::take(definition, version, Partition::WHOLE, &options.holder, &mut db).await?;
     database::enter(&definition.schema(version), &mut db).await?;
 
     let comparable = live.definition == definition.version;
-    let target =
-        if comparable { live_position(&site, live, &mut db).await? } else { site.store.head().await? };
-    site.fill(&lease, target, &mut db).await?;
-    site.finish_tables(&lease, target, &mut db).await?;
+    let target = if comparable {
+        versions::position_of(definition, live, &mut db).await?
+    } else {
+        site.store.head().await?
+    };
+    let filled = site.fill(&lease, target, &mut db).await?;
+    site.finish_tables(&lease, filled, &mut db).await?;
     platform::fault::crash_point("rebuild.built");
     let mut rebuilt = Rebuilt { version, compared_at: None, rows: 0, differences: Vec::new() };
     if comparable {
@@ -135,6 +152,7 @@ pub async fn rebuild(
         }
     }
     platform::fault::crash_point("rebuild.compared");
+    site.level(&lease, &mut db).await?;
     site.promote(&lease, &mut db).await?;
     platform::fault::crash_point("rebuild.promoted");
     db.close().await?;
@@ -168,20 +186,36 @@ pub async fn verify(
     let live = versions::install(definition, &mut db).await?;
     versions::drop_stale_scratch(definition, &mut db).await?;
     let version =
-        versions::create(definition, versions::State::Scratch, i16::from(options.workers), &mut db).await?;
-    let lease = Lease::take(definition, version, &options.holder, &mut db).await?;
+        versions::create(definition, versions::State::Scratch, i16::from(options.workers), 1, &mut db)
+            .await?;
+    let lease = Lease::take(definition, version, Partition::WHOLE, &options.holder, &mut db).await?;
     database::enter(&definition.schema(version), &mut db).await?;
-    let target = live_position(&site, live, &mut db).await?;
-    site.fill(&lease, target, &mut db).await?;
-    site.join_shards(&lease, target, &mut db).await?;
+    let target = versions::position_of(definition, live, &mut db).await?;
+    let filled = site.fill(&lease, target, &mut db).await?;
+    site.join_shards(&lease, filled, &mut db).await?;
     let (position, compared) = site.compare(&lease, live, &mut db).await?;
     versions::drop_version(definition, version, &mut db).await?;
     db.close().await?;
     Ok(Verified { position, rows: compared.rows, differences: compared.differences })
 }
 
+/// How many partitions the new version is to have.
+fn partitions(definition: &Definition, options: &RebuildOptions, live: Live) -> Result<i16, Error> {
+    match (options.partitions, definition.kept_whole) {
+        (Some(2..), Some(because)) => Err(Error::KeptWhole { projection: definition.name, because }),
+        (_, Some(_)) => Ok(1),
+        (Some(partitions), None) => Ok(i16::from(partitions.clamp(1, PARTITIONS_MAX))),
+        (None, None) => Ok(live.partitions),
+    }
+}
+
 /// The version to build: one that was begun by the same definition, or a new one.
-async fn begin(site: &Site, options: &RebuildOptions, db: &mut PgConnection) -> Result<i32, Error> {
+async fn begin(
+    site: &Site,
+    options: &RebuildOptions,
+    partitions: i16,
+    db: &mut PgConnection,
+) -> Result<i32, Error> {
     let definition = site.projection.definition();
     if let Some((version, built_by)) = versions::building(definition, db).await? {
         if built_by == definition.version {
@@ -190,22 +224,20 @@ async fn begin(site: &Site, options: &RebuildOptions, db: &mut PgConnection) -> 
                 version,
                 "going on with a build that was begun before"
             );
+            versions::set_partitions(definition, version, partitions, db).await?;
             return Ok(version);
         }
         versions::drop_version(definition, version, db).await?;
     }
-    versions::create(definition, versions::State::Building, i16::from(options.workers), db).await
-}
-
-/// Where the live version is.
-async fn live_position(site: &Site, live: Live, db: &mut PgConnection) -> Result<Position, Error> {
-    versions::checkpoint_of(site.projection.definition(), live.version, db).await
+    let workers = i16::from(options.workers);
+    versions::create(definition, versions::State::Building, workers, partitions, db).await
 }
 
 impl Site {
-    /// Compares a version with the live one at the position where the latter is now. The snapshot of
-    /// the live version is pinned first; then the other one is brought to exactly its position, and the
-    /// live one goes on meanwhile.
+    /// Compares a version with the live one where the latter is now. The snapshot of the live version is
+    /// pinned first; then the other one is brought to exactly its position, and the live one goes on
+    /// meanwhile. Where the live version is split, the other one has its streams brought to where the
+    /// partition is that each belongs to there, and shards like these partitions afterwards.
     async fn compare(
         &self,
         lease: &Lease,
@@ -213,13 +245,23 @@ impl Site {
         db: &mut PgConnection,
     ) -> Result<(Position, Compared), Error> {
         let definition = self.projection.definition();
+        self.wait_for_live(live, db).await?;
         let mut pinned = database::connect(&self.database, definition.name, Duration::ZERO).await?;
         let mut pinned_tx = pinned.begin_with("begin isolation level repeatable read read only").await?;
-        let position = versions::checkpoint_of(definition, live.version, &mut pinned_tx).await?;
+        let checkpoints = versions::checkpoints_of(definition, live, &mut pinned_tx).await?;
+        let position = checkpoints.iter().copied().min().unwrap_or(Position::START);
         self.catch_up(lease, position, db).await?;
-        if versions::checkpoint(db).await? != position {
+        if versions::checkpoint(0, db).await? != position {
             let (projection, version) = (definition.name, lease.version);
             return Err(Error::CheckpointMoved { projection, version, expected: position });
+        }
+        if live.partitions > 1 {
+            let mut tx = db.begin().await?;
+            lease.check(0, Poison::IsFound, &mut tx).await?;
+            versions::split_checkpoint(live.partitions, &mut tx).await?;
+            tx.commit().await?;
+            let shards = versions::shards(db).await?;
+            self.fill_each(lease, shards, &checkpoints, db).await?;
         }
         self.say(Stage::Comparing, position, position);
         let schema = definition.schema(live.version);
@@ -239,6 +281,25 @@ impl Site {
             );
         }
         Ok((position, compared))
+    }
+
+    /// Waits until all partitions of the live version have got to where the other one is already, as one is
+    /// that was compared before with a partition that was further than another.
+    async fn wait_for_live(&self, live: Live, db: &mut PgConnection) -> Result<(), Error> {
+        let definition = self.projection.definition();
+        let wanted = versions::checkpoint(0, db).await?;
+        let deadline = Instant::now() + LIVE_IS_THERE_WITHIN;
+        loop {
+            let current = versions::position_of(definition, live, db).await?;
+            if current >= wanted {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let (projection, version) = (definition.name, live.version);
+                return Err(Error::LiveIsBehind { projection, version, current, wanted });
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Reports a stage without a rate.

@@ -1,4 +1,5 @@
-//! The live runner of one projection: follows the log and keeps the version that is read up to date. It
+//! The live runner of one projection, or of one partition of it where the version that is read is split:
+//! follows the log and keeps what is its own of that version up to date. It
 //! survives outages of the log and of the database, stands by while another process has the lease, and
 //! moves on to the next version when that has been promoted.
 
@@ -15,6 +16,7 @@ use crate::{
     batch::{self, Batch},
     database,
     lease::{LEASE, Lease},
+    partition::Partition,
     rebuild::{self, RebuildOptions},
     versions,
 };
@@ -51,9 +53,22 @@ pub struct StandsBack {
     pub event: String,
 }
 
-/// Runs one projection until `shutdown`, or until only a newer release can go on with it.
+/// Runs one projection until `shutdown`, or until only a newer release can go on with it; where its live
+/// version is split, the first partition of it.
 pub async fn run(
     projection: Arc<dyn Projector>,
+    store: Arc<dyn EventStore>,
+    projector: PgConnectOptions,
+    options: RunnerOptions,
+    shutdown: CancellationToken,
+) -> Result<(), StandsBack> {
+    run_partition(projection, 1, store, projector, options, shutdown).await
+}
+
+/// The same for the partition of this number.
+pub(crate) async fn run_partition(
+    projection: Arc<dyn Projector>,
+    partition: i16,
     store: Arc<dyn EventStore>,
     projector: PgConnectOptions,
     options: RunnerOptions,
@@ -63,7 +78,7 @@ pub async fn run(
     let mut backoff = BACKOFF_MIN;
     while !shutdown.is_cancelled() {
         let started = Instant::now();
-        let ended = session(&projection, &store, &projector, &options, &shutdown).await;
+        let ended = session(&projection, partition, &store, &projector, &options, &shutdown).await;
         if started.elapsed() > BACKOFF_MAX {
             backoff = BACKOFF_MIN;
         }
@@ -72,6 +87,10 @@ pub async fn run(
             Err(Error::Interrupted) if shutdown.is_cancelled() => break,
             Err(Error::LeaseHeld { holder, .. }) => {
                 tracing::debug!(projection = name, holder, "standing by: another process has the lease");
+                backoff = BACKOFF_MIN;
+            }
+            Err(Error::NoSuchPartition { .. }) => {
+                tracing::debug!(projection = name, partition, "this partition is no more, or not yet");
                 backoff = BACKOFF_MIN;
             }
             Err(Error::OfNewerRelease { position, event, .. }) => {
@@ -107,6 +126,7 @@ pub async fn run(
 /// One lease's worth of work: ends well only on shutdown.
 async fn session(
     projection: &Arc<dyn Projector>,
+    number: i16,
     store: &Arc<dyn EventStore>,
     projector: &PgConnectOptions,
     options: &RunnerOptions,
@@ -123,7 +143,12 @@ async fn session(
         replace(projection, store, projector, options, shutdown).await?;
         live = versions::install(definition, &mut db).await?;
     }
-    let lease = Lease::take(definition, live.version, &options.holder, &mut db).await?;
+    if number > live.partitions {
+        let (projection, version, partition) = (definition.name, live.version, number);
+        return Err(Error::NoSuchPartition { projection, version, partition });
+    }
+    let partition = Partition { number, of: live.partitions };
+    let lease = Lease::take(definition, live.version, partition, &options.holder, &mut db).await?;
     database::enter(&definition.schema(live.version), &mut db).await?;
     database::write_behind(&mut db).await?;
     let ended = follow(&**projection, &**store, &lease, options, shutdown, &mut db).await;
@@ -163,8 +188,10 @@ async fn follow(
     db: &mut PgConnection,
 ) -> Result<(), Error> {
     let definition = projection.definition();
-    let mut checkpoint = versions::checkpoint(db).await?;
-    tracing::info!(projection = definition.name, version = lease.version, %checkpoint, "following the log");
+    let Partition { number, of } = lease.partition;
+    let shard = lease.partition.shard();
+    let mut checkpoint = versions::checkpoint(shard, db).await?;
+    tracing::info!(projection = definition.name, version = lease.version, partition = number, of, %checkpoint, "following the log");
     let mut pages = store.follow(checkpoint, definition.filter());
     let mut renewed = Instant::now();
     let mut not_before = renewed;
@@ -180,13 +207,13 @@ async fn follow(
             }
         };
         let Some(page) = page else { return Ok(()) };
-        let batch = gather(checkpoint, page?, &mut pages, options.batch_events_max)?;
+        let batch = gather(lease.partition, checkpoint, page?, &mut pages, options.batch_events_max)?;
         let began = Instant::now();
-        let written = batch::write(projection, lease, 0, &batch, db).await;
+        let written = batch::write(projection, lease, shard, &batch, db).await;
         if let Err(Error::OfNewerRelease { position, .. }) = &written
             && let Some(before) = batch.clone().before(*position)
         {
-            batch::write(projection, lease, 0, &before, db).await?;
+            batch::write(projection, lease, shard, &before, db).await?;
         }
         written?;
         checkpoint = batch.through;
@@ -200,19 +227,26 @@ async fn follow(
     }
 }
 
-/// Puts pages that are there already into one batch, so that one transaction serves them all.
+/// Puts pages that are there already into one batch, so that one transaction serves them all. What belongs to
+/// other partitions is read, and passed over.
 fn gather(
+    partition: Partition,
     after: Position,
     first: Page,
     pages: &mut BoxStream<'static, Result<Page, event_store::StoreError>>,
     events_max: usize,
 ) -> Result<Batch, Error> {
+    let mut read = first.events.len();
     let mut batch = Batch { after, events: first.events, through: first.scanned };
-    while batch.events.len() < events_max {
+    while read < events_max {
         let Some(Some(page)) = pages.next().now_or_never() else { break };
         let page = page?;
+        read += page.events.len();
         batch.events.extend(page.events);
         batch.through = page.scanned;
+    }
+    if partition.is_part() {
+        batch.events.retain(|event| partition.has(&event.stream));
     }
     Ok(batch)
 }

@@ -44,6 +44,7 @@ static DEFINITION: Definition = Definition {
                     adjusted_amount
                 from sales_days",
     }],
+    kept_whole: None,
 };
 
 /// A row of `read.sales_days`, or the sum of several. Amounts are in minor units.

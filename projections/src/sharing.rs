@@ -1,4 +1,4 @@
-//! The read models of this process: its fair share of all of them. It says regularly that it is there, takes
+//! The read models of this process, and of those that are split the partitions: its fair share of all. It says regularly that it is there, takes
 //! what falls to it, and gives back at the end of a batch what another process is to have. **A share is no
 //! right to write**: that is the lease's, which each runner takes for itself.
 
@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::members::Member;
-use crate::{Error, Projector, RunnerOptions, StandsBack, lease::LEASE, runner::run};
+use crate::{Error, Projector, RunnerOptions, StandsBack, lease::LEASE, runner::run_partition};
 
 /// How often a process says that it is there, and looks what its share is.
 const CLAIM_EVERY: Duration = Duration::from_millis(500);
@@ -64,13 +64,16 @@ struct Keeper {
     shutdown: CancellationToken,
     /// `None` while the database is away.
     member: Option<Member>,
-    kept: HashMap<&'static str, Kept>,
+    kept: HashMap<Piece, Kept>,
     /// Where this release cannot go on.
     met: HashMap<&'static str, StandsBack>,
     runners: JoinSet<Result<(), StandsBack>>,
 }
 
-/// A read model that a runner is at work on.
+/// What one process keeps as a whole: the name of a read model, and which of its partitions, from 1.
+type Piece = (&'static str, i16);
+
+/// A piece that a runner is at work on.
 struct Kept {
     runner: Id,
     stop: CancellationToken,
@@ -93,7 +96,7 @@ impl Keeper {
         }
     }
 
-    async fn ask(&mut self) -> Result<HashSet<&'static str>, Error> {
+    async fn ask(&mut self) -> Result<HashSet<Piece>, Error> {
         let mut member = match self.member.take() {
             Some(member) => member,
             None => {
@@ -106,31 +109,35 @@ impl Keeper {
         Ok(share)
     }
 
-    fn settle_for(&mut self, share: &HashSet<&'static str>) {
-        for (name, kept) in &self.kept {
+    fn settle_for(&mut self, share: &HashSet<Piece>) {
+        for (piece, kept) in &self.kept {
             // Who has no fence in the way does not look to the right or left, either.
             if platform::fault::planted("no-fence") {
                 continue;
             }
-            if !share.contains(name) && !kept.stop.is_cancelled() {
-                tracing::info!(projection = name, "a read model is left to another process");
+            if !share.contains(piece) && !kept.stop.is_cancelled() {
+                let (name, partition) = piece;
+                tracing::info!(projection = name, partition, "a read model is left to another process");
                 kept.stop.cancel();
             }
         }
-        for projection in &self.projections {
-            let name = projection.definition().name;
-            if !share.contains(name) || self.kept.contains_key(name) {
+        for piece in share {
+            if self.kept.contains_key(piece) {
                 continue;
             }
+            let (name, partition) = *piece;
+            let known = self.projections.iter().find(|projection| projection.definition().name == name);
+            let Some(projection) = known else { continue };
             let stop = self.shutdown.child_token();
-            let runner = self.runners.spawn(run(
+            let runner = self.runners.spawn(run_partition(
                 projection.clone(),
+                partition,
                 self.store.clone(),
                 self.projector.clone(),
                 self.options.clone(),
                 stop.clone(),
             ));
-            self.kept.insert(name, Kept { runner: runner.id(), stop });
+            self.kept.insert(*piece, Kept { runner: runner.id(), stop });
         }
     }
 
@@ -153,11 +160,11 @@ impl Keeper {
                 (error.id(), None)
             }
         };
-        let name = self.kept.iter().find(|(_, kept)| kept.runner == id).map(|(name, _)| *name);
-        let Some(name) = name else { return };
-        self.kept.remove(name);
+        let piece = self.kept.iter().find(|(_, kept)| kept.runner == id).map(|(piece, _)| *piece);
+        let Some(piece) = piece else { return };
+        self.kept.remove(&piece);
         if let Some(met) = met {
-            self.met.insert(name, met);
+            self.met.insert(piece.0, met);
         }
     }
 

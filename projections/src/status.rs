@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use event_store::{EventStore, Position};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
 
-use crate::{Error, Projector, database, lease::LEASE, versions};
+use crate::{Definition, Error, Projector, database, lease::LEASE, versions};
 
 /// The state of one projection.
 #[derive(Debug, Clone)]
@@ -15,12 +15,14 @@ pub struct ProjectionStatus {
     pub name: &'static str,
     /// The version that is read; `None` before the first was made.
     pub version: Option<i32>,
-    /// Everything up to here is in it.
+    /// Everything up to here is in it, in all its partitions.
     pub checkpoint: Position,
     /// How far the log goes on behind it, as the store counts: in events where positions are dense.
     pub lag: u64,
-    /// Who writes it, while the lease lasts.
+    /// Who writes it, while the lease lasts; where it is split, the partitions tell.
     pub holder: Option<String>,
+    /// Its partitions in their order, where it has more than one.
+    pub partitions: Vec<PartitionStatus>,
     /// The processes that cannot go on with it, because an event is of a newer release than theirs.
     pub standing_back: Vec<StandingBack>,
     /// The fencing token of the last lease.
@@ -31,6 +33,17 @@ pub struct ProjectionStatus {
     pub previous: Option<i32>,
     /// The streams that are kept back.
     pub parked: Vec<ParkedStream>,
+}
+
+/// The state of one partition of the version that is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionStatus {
+    /// Everything of its streams up to here is in it.
+    pub checkpoint: Position,
+    /// How far the log goes on behind it, as the store counts.
+    pub lag: u64,
+    /// Who writes it, while the lease lasts.
+    pub holder: Option<String>,
 }
 
 /// A process that leaves a read model to those of a newer release.
@@ -78,6 +91,9 @@ pub async fn status(
     let head = store.head().await?;
     for status in &mut all {
         status.lag = head.distance_from(status.checkpoint);
+        for partition in &mut status.partitions {
+            partition.lag = head.distance_from(partition.checkpoint);
+        }
     }
     Ok(all)
 }
@@ -90,6 +106,7 @@ async fn one(projection: &dyn Projector, db: &mut PgConnection) -> Result<Projec
         checkpoint: Position::START,
         lag: 0,
         holder: None,
+        partitions: Vec::new(),
         standing_back: Vec::new(),
         token: 0,
         building: None,
@@ -109,6 +126,7 @@ async fn one(projection: &dyn Projector, db: &mut PgConnection) -> Result<Projec
                 status.version = Some(version);
                 status.checkpoint = slowest(&definition.schema(version), db).await?;
                 (status.token, status.holder) = (token, holder);
+                status.partitions = partitions(definition, version, db).await?;
             }
             "building" => status.building = Some((version, slowest(&definition.schema(version), db).await?)),
             "previous" => status.previous = Some(version),
@@ -132,6 +150,27 @@ async fn one(projection: &dyn Projector, db: &mut PgConnection) -> Result<Projec
     .fetch_all(db)
     .await?;
     Ok(status)
+}
+
+/// The partitions of a version that is read, if it is split.
+async fn partitions(
+    definition: &Definition,
+    version: i32,
+    db: &mut PgConnection,
+) -> Result<Vec<PartitionStatus>, Error> {
+    let sql = format!(
+        "select position, case when lease_until > clock_timestamp() then holder end
+         from projections.partitions
+         join {}.checkpoint on shard = -partition
+         where projection = $1 and version = $2 order by partition",
+        definition.schema(version)
+    );
+    let rows: Vec<(i64, Option<String>)> =
+        sqlx::query_as(AssertSqlSafe(sql)).bind(definition.name).bind(version).fetch_all(db).await?;
+    let status = |(position, holder)| {
+        Ok(PartitionStatus { checkpoint: versions::position_from(position)?, lag: 0, holder })
+    };
+    rows.into_iter().map(status).collect()
 }
 
 /// How far the slowest worker of a version is.

@@ -34,6 +34,7 @@ static DEFINITION: Definition = Definition {
             query: "select sku, reservation_id, quantity, committed, expires_at from holds",
         },
     ],
+    kept_whole: None,
 };
 
 /// A row of `read.stock`. All numbers are units.

@@ -4,11 +4,12 @@
 use event_store::Position;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
 
-use crate::{Definition, Error, Projector, database};
+use crate::{Definition, Error, Projector, batch::Poison, database};
 
 /// The checkpoint is a table in the version's schema, read through a view that is switched together
-/// with the others, so that whoever reads rows reads the position of exactly these rows. While a
-/// version is built, each worker has its own; afterwards the one of shard 0 is all there is.
+/// with the others, so that whoever reads rows reads the position of exactly these rows. Shards above 0
+/// are those of the workers that fill a version. Afterwards there is shard 0 and no other; in a split
+/// version that is read, shards -1 and below instead, one for each partition.
 const CHECKPOINT: &str = "create table checkpoint (shard smallint primary key, position bigint not null)";
 
 /// The schema that queries read.
@@ -21,6 +22,17 @@ pub(crate) struct Live {
     pub(crate) version: i32,
     /// The definition that it was built by.
     pub(crate) definition: i32,
+    /// How many partitions it has.
+    pub(crate) partitions: i16,
+}
+
+/// What is added to the definition of a split version where it is written down, so that releases that know
+/// no partitions leave it alone; see migration 7. Whoever reads a definition takes the remainder.
+pub(crate) const SPLIT: i32 = 1_000_000;
+
+/// A definition as it is written down.
+fn written(definition: &Definition, partitions: i16) -> i32 {
+    definition.version + if partitions > 1 { SPLIT } else { 0 }
 }
 
 /// Makes an empty first version of every projection that has none, so that there is something to
@@ -55,25 +67,27 @@ pub(crate) async fn install(definition: &'static Definition, db: &mut PgConnecti
     if let Some((version, _)) = building(definition, &mut tx).await? {
         drop_version(definition, version, &mut tx).await?;
     }
-    let version = create(definition, State::Building, 1, &mut tx).await?;
+    let version = create(definition, State::Building, 1, 1, &mut tx).await?;
     join_shards(Position::START, &mut tx).await?;
     sqlx::raw_sql(definition.indexes).execute(&mut *tx).await?;
     make_live(definition, version, &mut tx).await?;
-    publish(definition, version, &mut tx).await?;
+    publish(definition, version, 1, &mut tx).await?;
     tx.commit().await?;
     tracing::info!(projection = definition.name, version, "made an empty read model");
-    Ok(Live { version, definition: definition.version })
+    Ok(Live { version, definition: definition.version, partitions: 1 })
 }
 
 /// The version that is read, if there is one.
 pub(crate) async fn live(definition: &Definition, db: &mut PgConnection) -> Result<Option<Live>, Error> {
-    let found: Option<(i32, i32)> = sqlx::query_as(
-        "select version, definition from projections.versions where projection = $1 and state = 'live'",
+    let found: Option<(i32, i32, i16)> = sqlx::query_as(
+        "select version, definition % $2, partitions from projections.versions
+         where projection = $1 and state = 'live'",
     )
     .bind(definition.name)
+    .bind(SPLIT)
     .fetch_optional(db)
     .await?;
-    Ok(found.map(|(version, definition)| Live { version, definition }))
+    Ok(found.map(|(version, definition, partitions)| Live { version, definition, partitions }))
 }
 
 /// What a version that is not read yet is made for.
@@ -85,32 +99,35 @@ pub(crate) enum State {
     Scratch,
 }
 
-/// Creates a version that is filled by `shards` workers: its row, its schema, its tables without the
-/// indexes of readers. The search path is its schema afterwards.
+/// Creates a version that is filled by `workers` and has `partitions` once it is read: its row, its schema,
+/// its tables without the indexes of readers. The search path is its schema afterwards.
 pub(crate) async fn create(
     definition: &'static Definition,
     state: State,
-    shards: i16,
+    workers: i16,
+    partitions: i16,
     db: &mut PgConnection,
 ) -> Result<i32, Error> {
     let mut tx = db.begin().await?;
     let version = next_number(definition, &mut tx).await?;
     sqlx::query(
-        "insert into projections.versions (projection, version, definition, state) values ($1, $2, $3, $4)",
+        "insert into projections.versions (projection, version, definition, state, partitions)
+         values ($1, $2, $3, $4, $5)",
     )
     .bind(definition.name)
     .bind(version)
-    .bind(definition.version)
+    .bind(written(definition, partitions))
     .bind(match state {
         State::Building => "building",
         State::Scratch => "scratch",
     })
+    .bind(partitions)
     .execute(&mut *tx)
     .await?;
     database::create_schema(&definition.schema(version), &mut tx).await?;
     sqlx::raw_sql(CHECKPOINT).execute(&mut *tx).await?;
     sqlx::query("insert into checkpoint select generate_series(1, $1), 0")
-        .bind(i32::from(shards.max(1)))
+        .bind(i32::from(workers.max(1)))
         .execute(&mut *tx)
         .await?;
     sqlx::raw_sql(definition.create).execute(&mut *tx).await?;
@@ -172,31 +189,97 @@ pub(crate) async fn building(
     db: &mut PgConnection,
 ) -> Result<Option<(i32, i32)>, Error> {
     Ok(sqlx::query_as(
-        "select version, definition from projections.versions where projection = $1 and state = 'building'",
+        "select version, definition % $2 from projections.versions
+         where projection = $1 and state = 'building'",
     )
     .bind(definition.name)
+    .bind(SPLIT)
     .fetch_optional(db)
     .await?)
 }
 
-/// Where each worker of a version is that is still being filled.
+/// How many partitions a version is to have once it is read.
+pub(crate) async fn partitions_of(
+    definition: &Definition,
+    version: i32,
+    db: &mut PgConnection,
+) -> Result<i16, Error> {
+    let sql = "select partitions from projections.versions where projection = $1 and version = $2";
+    Ok(sqlx::query_scalar(sql).bind(definition.name).bind(version).fetch_one(db).await?)
+}
+
+/// Decides anew how many partitions a version is to have that is not read yet.
+pub(crate) async fn set_partitions(
+    definition: &Definition,
+    version: i32,
+    partitions: i16,
+    db: &mut PgConnection,
+) -> Result<(), Error> {
+    sqlx::query(
+        "update projections.versions set partitions = $3, definition = $4
+         where projection = $1 and version = $2 and state = 'building'",
+    )
+    .bind(definition.name)
+    .bind(version)
+    .bind(partitions)
+    .bind(written(definition, partitions))
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Where each worker of a version is that is still being filled, or each partition of one that was read or
+/// compared before, in their order.
 pub(crate) async fn shards(db: &mut PgConnection) -> Result<Vec<(i16, Position)>, Error> {
     let shards: Vec<(i16, i64)> =
-        sqlx::query_as("select shard, position from checkpoint where shard > 0 order by shard")
+        sqlx::query_as("select shard, position from checkpoint where shard <> 0 order by abs(shard)")
             .fetch_all(db)
             .await?;
     let shards = shards.into_iter().map(|(shard, position)| Ok((shard, position_from(position)?)));
     shards.collect()
 }
 
-/// Makes one checkpoint out of the workers', who must all have got to `position`.
+/// Makes one checkpoint out of those of all shards, which must all have got to `position`.
 pub(crate) async fn join_shards(position: Position, tx: &mut PgConnection) -> Result<(), Error> {
-    sqlx::query("delete from checkpoint where shard > 0").execute(&mut *tx).await?;
+    sqlx::query("delete from checkpoint where shard <> 0").execute(&mut *tx).await?;
     sqlx::query("insert into checkpoint (shard, position) values (0, $1)")
         .bind(position_to(position)?)
         .execute(tx)
         .await?;
     Ok(())
+}
+
+/// Makes a checkpoint for each partition out of the one.
+pub(crate) async fn split_checkpoint(partitions: i16, tx: &mut PgConnection) -> Result<(), Error> {
+    sqlx::query(
+        "with whole as (delete from checkpoint where shard = 0 returning position)
+         insert into checkpoint (shard, position)
+         select -number, position from whole, generate_series(1, $1::int) as number",
+    )
+    .bind(partitions)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Keeps a transaction that writes one of several shards from running while the version is stopped. Whoever
+/// looks for the event that is to blame is alone, because it writes shared rows several times and so in no
+/// order. Must come before every other lock; locks of tables are given in the order of asking, so that who
+/// is to stop all writers need not wait until none comes any more. `false` when the version was dropped.
+pub(crate) async fn write_beside_others(poison: Poison, tx: &mut PgConnection) -> Result<bool, Error> {
+    let sql = match poison {
+        Poison::Undoes => "lock table checkpoint in row share mode",
+        Poison::IsFound => "lock table checkpoint in exclusive mode",
+    };
+    match sqlx::raw_sql(sql).execute(tx).await {
+        Ok(_) => Ok(true),
+        Err(error)
+            if error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("42P01")) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Lets the planner know of rows that it has not seen yet.
@@ -207,17 +290,31 @@ pub(crate) async fn analyze(definition: &Definition, db: &mut PgConnection) -> R
     Ok(())
 }
 
-/// Keeps the live version from being written until the transaction ends.
-pub(crate) async fn stop_live(definition: &Definition, tx: &mut PgConnection) -> Result<Option<i32>, Error> {
-    Ok(sqlx::query_scalar(
-        "select version from projections.versions where projection = $1 and state = 'live' for update",
-    )
-    .bind(definition.name)
-    .fetch_optional(tx)
-    .await?)
+/// Keeps the live version from being written until the transaction ends, by whomever.
+pub(crate) async fn stop_live(definition: &Definition, tx: &mut PgConnection) -> Result<Option<Live>, Error> {
+    loop {
+        let Some(found) = live(definition, tx).await? else { return Ok(None) };
+        if found.partitions > 1 {
+            let schema = definition.schema(found.version);
+            let sql = format!("lock table {schema}.checkpoint in exclusive mode");
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *tx).await?;
+        }
+        let still: Option<i32> = sqlx::query_scalar(
+            "select version from projections.versions
+             where projection = $1 and version = $2 and state = 'live' for update",
+        )
+        .bind(definition.name)
+        .bind(found.version)
+        .fetch_optional(&mut *tx)
+        .await?;
+        if still.is_some() {
+            return Ok(Some(found));
+        }
+    }
 }
 
-/// Makes a version the live one, and the one that was live the one before; the one before that goes.
+/// Makes a version the live one, and the one that was live the one before; the one before that goes. The
+/// leases on the partitions of both are over.
 pub(crate) async fn make_live(
     definition: &'static Definition,
     version: i32,
@@ -237,6 +334,10 @@ pub(crate) async fn make_live(
          where projection = $1 and state = 'live' and version <> $2",
         "update projections.versions set state = 'live', holder = null, lease_until = null
          where projection = $1 and version = $2",
+        "delete from projections.partitions where projection = $1 and version <> $2",
+        "insert into projections.partitions (projection, version, partition, token)
+         select projection, version, generate_series(1, partitions), nextval('projections.fencing_tokens')
+         from projections.versions where projection = $1 and version = $2 and partitions > 1",
     ] {
         sqlx::query(sql).bind(definition.name).bind(version).execute(&mut *tx).await?;
     }
@@ -250,10 +351,11 @@ pub(crate) async fn reopen_previous(
 ) -> Result<i32, Error> {
     let version: Option<i32> = sqlx::query_scalar(
         "update projections.versions set state = 'building'
-         where projection = $1 and state = 'previous' and definition = $2 returning version",
+         where projection = $1 and state = 'previous' and definition % $3 = $2 returning version",
     )
     .bind(definition.name)
     .bind(definition.version)
+    .bind(SPLIT)
     .fetch_optional(db)
     .await?;
     version.ok_or(Error::NothingToGoBackTo { projection: definition.name })
@@ -277,11 +379,17 @@ pub fn snapshot_of(projection: &'static str) -> AssertSqlSafe<String> {
 pub(crate) async fn publish(
     definition: &'static Definition,
     version: i32,
+    partitions: i16,
     db: &mut PgConnection,
 ) -> Result<(), Error> {
     database::enter(&definition.schema(version), db).await?;
     let position = format!("{}_position", definition.name);
-    let position = (position.as_str(), "select position from checkpoint where shard = 0");
+    // What all partitions have got to.
+    let of_rows = match partitions {
+        1 => "select position from checkpoint where shard = 0",
+        _ => "select min(position) as position from checkpoint where shard < 0",
+    };
+    let position = (position.as_str(), of_rows);
     let views = definition.views.iter().map(|view| (view.name, view.query));
     for (name, query) in std::iter::once(position).chain(views) {
         let sql = format!(
@@ -294,20 +402,32 @@ pub(crate) async fn publish(
     Ok(())
 }
 
-/// Where a version is that is filled. The search path must be its schema.
-pub(crate) async fn checkpoint(db: &mut PgConnection) -> Result<Position, Error> {
-    let sql = "select position from checkpoint where shard = 0";
-    Ok(position_from(sqlx::query_scalar(sql).fetch_one(db).await?)?)
+/// Where a shard is: shard 0 for all of a version. The search path must be the version's schema.
+pub(crate) async fn checkpoint(shard: i16, db: &mut PgConnection) -> Result<Position, Error> {
+    let sql = "select position from checkpoint where shard = $1";
+    Ok(position_from(sqlx::query_scalar(sql).bind(shard).fetch_one(db).await?)?)
 }
 
-/// Where a version is that is filled, whatever the search path.
-pub(crate) async fn checkpoint_of(
+/// Where each partition of the live version is, in their order, whatever the search path.
+pub(crate) async fn checkpoints_of(
     definition: &Definition,
-    version: i32,
+    live: Live,
+    db: &mut PgConnection,
+) -> Result<Vec<Position>, Error> {
+    let schema = definition.schema(live.version);
+    let sql = format!("select position from {schema}.checkpoint where shard <= 0 order by -shard");
+    let positions: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(db).await?;
+    let positions = positions.into_iter().map(|position| Ok(position_from(position)?));
+    positions.collect()
+}
+
+/// What all partitions of the live version have got to: the position that readers see.
+pub(crate) async fn position_of(
+    definition: &Definition,
+    live: Live,
     db: &mut PgConnection,
 ) -> Result<Position, Error> {
-    let sql = format!("select position from {}.checkpoint where shard = 0", definition.schema(version));
-    Ok(position_from(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(db).await?)?)
+    Ok(checkpoints_of(definition, live, db).await?.into_iter().min().unwrap_or(Position::START))
 }
 
 /// A position as the database keeps it.

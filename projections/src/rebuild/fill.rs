@@ -2,10 +2,7 @@
 //! id of their stream, so that what is about one order stays with one worker; each worker has its own
 //! connection and its own checkpoint, written together with its rows.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use event_store::{Page, Position, RecordedEvent};
 use sqlx::{Connection, PgConnection};
@@ -18,9 +15,10 @@ use tokio::{
 use super::{Progress, Site, Stage};
 use crate::{
     Error,
-    batch::{self, Batch},
+    batch::{self, Batch, Poison},
     database,
     lease::{LEASE, Lease},
+    partition::share_of,
     versions,
 };
 
@@ -31,23 +29,39 @@ const PAGE: usize = 4_000;
 const WAITING: usize = 2;
 
 impl Site {
-    /// Applies the log up to `target`, with the workers that the version was made for. Does nothing
-    /// for a version whose tables are finished.
+    /// Applies the log up to `target`, or to where a shard is already, with a worker for each shard that the
+    /// version has; answers where all of them are then. Does nothing for a version that has one checkpoint.
     pub(super) async fn fill(
         &self,
         lease: &Lease,
         target: Position,
         db: &mut PgConnection,
-    ) -> Result<(), Error> {
+    ) -> Result<Position, Error> {
         let checkpoints = versions::shards(db).await?;
+        let furthest = checkpoints.iter().map(|(_, position)| *position).max();
+        let target = furthest.map_or(target, |furthest| furthest.max(target));
+        let targets = vec![target; checkpoints.len()];
+        self.fill_each(lease, checkpoints, &targets, db).await?;
+        Ok(target)
+    }
+
+    /// Applies the log to each shard up to a target of its own.
+    pub(super) async fn fill_each(
+        &self,
+        lease: &Lease,
+        checkpoints: Vec<(i16, Position)>,
+        targets: &[Position],
+        db: &mut PgConnection,
+    ) -> Result<(), Error> {
         let Some(first) = checkpoints.iter().map(|(_, position)| *position).min() else { return Ok(()) };
+        let Some(target) = targets.iter().copied().max() else { return Ok(()) };
         let (reports, progress) = mpsc::channel(checkpoints.len() * WAITING);
         let mut workers = JoinSet::new();
         let mut queues = Vec::with_capacity(checkpoints.len());
-        for (shard, position) in checkpoints.iter().copied() {
+        for ((shard, position), target) in checkpoints.iter().copied().zip(targets.iter().copied()) {
             let (queue, batches) = mpsc::channel(WAITING);
             queues.push(queue);
-            let worker = Worker { site: self.clone(), lease: *lease, shard, position };
+            let worker = Worker { site: self.clone(), lease: *lease, shard, position, target };
             workers.spawn(worker.run(batches, reports.clone()));
         }
         drop(reports);
@@ -74,7 +88,7 @@ impl Site {
             let through = page.scanned;
             let mut hands: Vec<Vec<RecordedEvent>> = queues.iter().map(|_| Vec::new()).collect();
             for event in page.events {
-                let hand = shard_of(&event, queues.len());
+                let hand = share_of(&event.stream, queues.len());
                 hands[hand].push(event);
             }
             for (queue, events) in queues.iter().zip(hands) {
@@ -123,7 +137,7 @@ impl Site {
         db: &mut PgConnection,
     ) -> Result<(), Error> {
         let filter = self.projection.definition().filter();
-        let mut after = versions::checkpoint(db).await?;
+        let mut after = versions::checkpoint(0, db).await?;
         let mut renewed = Instant::now();
         while after < target {
             if self.shutdown.is_cancelled() {
@@ -141,18 +155,28 @@ impl Site {
         Ok(())
     }
 
-    /// Makes one checkpoint out of the workers'.
+    /// Makes one checkpoint out of those of all shards, which have all got to `position`.
     pub(super) async fn join_shards(
         &self,
         lease: &Lease,
         position: Position,
         db: &mut PgConnection,
     ) -> Result<(), Error> {
+        if versions::shards(db).await?.is_empty() {
+            return Ok(());
+        }
         let mut tx = db.begin().await?;
-        lease.check(&mut tx).await?;
+        lease.check(0, Poison::IsFound, &mut tx).await?;
         versions::join_shards(position, &mut tx).await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Brings all partitions of a version that was read or compared before to one position, no earlier than
+    /// any of them has got to.
+    pub(super) async fn level(&self, lease: &Lease, db: &mut PgConnection) -> Result<(), Error> {
+        let position = self.fill(lease, Position::START, db).await?;
+        self.join_shards(lease, position, db).await
     }
 
     /// Joins the shards and makes the indexes, which is quicker now than with every row. Does nothing
@@ -163,12 +187,13 @@ impl Site {
         position: Position,
         db: &mut PgConnection,
     ) -> Result<(), Error> {
-        if versions::shards(db).await?.is_empty() {
-            return Ok(());
+        let is_being_filled = |(shard, _): &(i16, Position)| *shard > 0;
+        if !versions::shards(db).await?.iter().any(is_being_filled) {
+            return self.join_shards(lease, position, db).await;
         }
         self.say(Stage::Indexing, position, position);
         let mut tx = db.begin().await?;
-        lease.check(&mut tx).await?;
+        lease.check(0, Poison::IsFound, &mut tx).await?;
         versions::join_shards(position, &mut tx).await?;
         let definition = self.projection.definition();
         sqlx::raw_sql(definition.indexes).execute(&mut *tx).await?;
@@ -184,6 +209,7 @@ struct Worker {
     lease: Lease,
     shard: i16,
     position: Position,
+    target: Position,
 }
 
 impl Worker {
@@ -198,10 +224,11 @@ impl Worker {
         database::enter(&definition.schema(self.lease.version), &mut db).await?;
         database::write_behind(&mut db).await?;
         while let Some(mut batch) = batches.recv().await {
+            batch.through = batch.through.min(self.target);
             if batch.through <= self.position {
-                continue; // Written before the build was interrupted.
+                continue; // Written before the build was interrupted, or not to be written.
             }
-            batch.events.retain(|event| event.position > self.position);
+            batch.events.retain(|event| event.position > self.position && event.position <= self.target);
             batch.after = self.position;
             batch::write(&*projection, &self.lease, self.shard, &batch, &mut db).await?;
             platform::fault::crash_point("rebuild.batch_written");
@@ -211,14 +238,6 @@ impl Worker {
         db.close().await?;
         Ok(())
     }
-}
-
-/// Which of `workers` an event is for. What is about one order, payment or checkout has one id. Only
-/// has to be the same within one build, also after the process was replaced by one of the same build.
-fn shard_of(event: &RecordedEvent, workers: usize) -> usize {
-    let mut hasher = DefaultHasher::new();
-    event.stream.id().hash(&mut hasher);
-    usize::try_from(hasher.finish() % workers.max(1) as u64).unwrap_or(0)
 }
 
 /// The part of a page up to `target`.

@@ -3,17 +3,19 @@
 
 use std::sync::Arc;
 
-use event_store::EventStore;
+use event_store::{EventStore, Position};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use tokio_util::sync::CancellationToken;
 
 use super::{Rebuilt, Site, Stage};
 use crate::{
-    Error, Projector,
+    Definition, Error, Projector,
     batch::{self, Batch, Poison},
     database,
     lease::{LEASE, Lease},
-    rewinds, versions,
+    partition::Partition,
+    rewinds,
+    versions::{self, Live},
 };
 
 /// How far behind a version may be when the live one is stopped for the switch, in events.
@@ -34,8 +36,9 @@ pub async fn roll_back(
     let definition = site.projection.definition();
     let mut db = database::connect(&site.database, definition.name, LEASE).await?;
     let version = versions::reopen_previous(definition, &mut db).await?;
-    let lease = Lease::take(definition, version, holder, &mut db).await?;
+    let lease = Lease::take(definition, version, Partition::WHOLE, holder, &mut db).await?;
     database::enter(&definition.schema(version), &mut db).await?;
+    site.level(&lease, &mut db).await?;
     site.promote(&lease, &mut db).await?;
     db.close().await?;
     Ok(Rebuilt { version, compared_at: None, rows: 0, differences: Vec::new() })
@@ -47,7 +50,7 @@ impl Site {
         let definition = self.projection.definition();
         for attempt in 1.. {
             if let Some(live) = versions::live(definition, db).await? {
-                let position = versions::checkpoint_of(definition, live.version, db).await?;
+                let position = furthest(definition, live, db).await?;
                 self.catch_up(lease, position, db).await?;
                 self.say(Stage::Promoting, position, position);
             }
@@ -72,12 +75,11 @@ impl Site {
         let mut tx = db.begin().await?;
         sqlx::query("set local lock_timeout = '1s'").execute(&mut *tx).await?;
         let live = versions::stop_live(definition, &mut tx).await?;
-        let parked = lease.check(&mut tx).await?;
-        let after = versions::checkpoint(&mut tx).await?;
+        let parked = lease.check(0, Poison::IsFound, &mut tx).await?;
+        let after = versions::checkpoint(0, &mut tx).await?;
         let mut through = after;
         if let Some(live) = live {
-            let live_at = versions::checkpoint_of(definition, live, &mut tx).await?;
-            through = live_at.max(after);
+            through = furthest(definition, live, &mut tx).await?.max(after);
         }
         let mut events = Vec::new();
         if after < through {
@@ -91,15 +93,26 @@ impl Site {
         batch::apply(&*self.projection, lease.version, parked, &batch.events, Poison::IsFound, &mut tx)
             .await?;
         if let Some(live) = live {
-            rewinds::record_switch(definition, live, lease.version, &mut tx).await?;
+            rewinds::record_switch(definition, live.version, lease.version, &mut tx).await?;
         }
         versions::make_live(definition, lease.version, &mut tx).await?;
         batch::advance(lease, 0, &batch, &mut tx).await?;
-        versions::publish(definition, lease.version, &mut tx).await?;
+        let partitions = versions::partitions_of(definition, lease.version, &mut tx).await?;
+        if partitions > 1 {
+            versions::split_checkpoint(partitions, &mut tx).await?;
+        }
+        versions::publish(definition, lease.version, partitions, &mut tx).await?;
         platform::fault::crash_point("rebuild.before_switch");
         tx.commit().await?;
         Ok(true)
     }
+}
+
+/// Where the partition of the live version is that has got furthest. Readers have seen its rows, and are to
+/// see none go back.
+async fn furthest(definition: &Definition, live: Live, db: &mut PgConnection) -> Result<Position, Error> {
+    let checkpoints = versions::checkpoints_of(definition, live, db).await?;
+    Ok(checkpoints.into_iter().max().unwrap_or(Position::START))
 }
 
 /// Somebody holds a lock that the switch needs, or the switch and somebody else wait for each other.

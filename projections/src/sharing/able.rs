@@ -3,6 +3,7 @@
 //! definition, replaced by who knows a higher one, and left to those who can read all of its events.
 
 use super::share::Work;
+use crate::partition::Partition;
 
 /// A process that is able to keep a read model of this definition.
 #[derive(Debug, sqlx::FromRow)]
@@ -13,15 +14,20 @@ pub(super) struct Able {
     /// An event that it cannot read: it goes on with the read model only when that is passed and nobody else
     /// is able to.
     pub(super) stands_back_at: Option<i64>,
+    /// Whether it is of a release that can keep a partition.
+    pub(super) keeps_partitions: bool,
 }
 
-/// A version that is read or built, and who writes it.
+/// A version that is read or built, or a partition of one that is split and read, and who writes it.
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct Written {
     pub(super) projection: String,
-    pub(super) version: i32,
     pub(super) definition: i32,
     pub(super) is_live: bool,
+    /// Which, from 1.
+    pub(super) partition: i16,
+    /// Of how many.
+    pub(super) partitions: i16,
     pub(super) holder: Option<String>,
 }
 
@@ -45,17 +51,36 @@ pub(super) fn due(projection: &str, able: &[Able], versions: &[Written]) -> Vec<
     live.into_iter().chain(next).collect()
 }
 
-/// Who may write a read model by this definition, and who does.
+/// The pieces that a read model of this definition is kept in: the partitions of the live version, or one.
+pub(super) fn pieces(
+    projection: &str,
+    definition: i32,
+    versions: &[Written],
+) -> impl Iterator<Item = Partition> + use<> {
+    let is_it = |version: &&Written| version.projection == projection && version.definition == definition;
+    let live = versions.iter().filter(is_it).find(|version| version.is_live);
+    let of = live.map_or(1, |live| live.partitions);
+    (1..=of).map(move |number| Partition { number, of })
+}
+
+/// Who may write a piece of a read model by this definition, and who does.
 pub(super) fn work<'a>(
     projection: &str,
     definition: i32,
+    piece: Partition,
     able: &'a [Able],
     versions: &'a [Written],
 ) -> Work<'a> {
     let is_it = |of: &str, by: i32| of == projection && by == definition;
-    let candidates = able.iter().filter(|able| is_it(&able.projection, able.definition));
-    let written = versions.iter().filter(|version| is_it(&version.projection, version.definition));
+    let candidates = able
+        .iter()
+        .filter(|able| is_it(&able.projection, able.definition))
+        .filter(|able| able.keeps_partitions || !piece.is_part());
+    let written = versions.iter().filter(|version| {
+        is_it(&version.projection, version.definition) && version.partition == piece.number
+    });
     Work {
+        is_part: piece.is_part(),
         candidates: candidates.map(|able| able.holder.as_str()).collect(),
         // Where one is built beside a live one of the same definition, a person has asked for that.
         holder: written.max_by_key(|version| version.is_live).and_then(|version| version.holder.as_deref()),
@@ -68,11 +93,38 @@ mod tests {
 
     fn able(holder: &str, definition: i32) -> Able {
         let projection = "orders".to_owned();
-        Able { holder: holder.to_owned(), projection, definition, stands_back_at: None }
+        let holder = holder.to_owned();
+        Able { holder, projection, definition, stands_back_at: None, keeps_partitions: true }
     }
 
     fn version(definition: i32, is_live: bool) -> Written {
-        Written { projection: "orders".to_owned(), version: 1, definition, is_live, holder: None }
+        partition(1, 1, definition, is_live)
+    }
+
+    fn partition(partition: i16, partitions: i16, definition: i32, is_live: bool) -> Written {
+        let projection = "orders".to_owned();
+        Written { projection, definition, is_live, partition, partitions, holder: None }
+    }
+
+    fn whole<'a>(definition: i32, able: &'a [Able], versions: &'a [Written]) -> Work<'a> {
+        work("orders", definition, Partition::WHOLE, able, versions)
+    }
+
+    #[test]
+    fn a_partition_is_nothing_for_a_release_that_knows_none() {
+        let older = Able { keeps_partitions: false, ..able("older", 2) };
+        let members = [older, able("newer", 2)];
+        let held = |number, holder: &str| Written {
+            holder: Some(holder.to_owned()),
+            ..partition(number, 2, 2, true)
+        };
+        let split = [held(1, "newer"), held(2, "newest")];
+        let pieces: Vec<Partition> = pieces("orders", 2, &split).collect();
+        assert_eq!(pieces, [Partition { number: 1, of: 2 }, Partition { number: 2, of: 2 }]);
+        let works = pieces.iter().map(|piece| work("orders", 2, *piece, &members, &split));
+        let works: Vec<_> = works.map(|work| (work.candidates, work.holder)).collect();
+        assert_eq!(works, [(vec!["newer"], Some("newer")), (vec!["newer"], Some("newest"))]);
+        assert_eq!(whole(2, &members, &[version(2, true)]).candidates, ["older", "newer"]);
     }
 
     #[test]
@@ -80,8 +132,8 @@ mod tests {
         let members = [able("old", 2), able("new", 3)];
         let live = [version(2, true)];
         assert_eq!(due("orders", &members, &live), [2, 3]);
-        assert_eq!(work("orders", 2, &members, &live).candidates, ["old"]);
-        assert_eq!(work("orders", 3, &members, &live).candidates, ["new"]);
+        assert_eq!(whole(2, &members, &live).candidates, ["old"]);
+        assert_eq!(whole(3, &members, &live).candidates, ["new"]);
     }
 
     fn left(members: &[(&str, Option<i64>)], checkpoint: i64) -> Vec<String> {
@@ -109,7 +161,7 @@ mod tests {
         let members = [able("old", 2), able("new", 3)];
         let live = [version(3, true)];
         assert_eq!(due("orders", &members, &live), [3]);
-        assert_eq!(work("orders", 3, &members, &live).candidates, ["new"]);
-        assert!(work("orders", 3, &members[..1], &live).candidates.is_empty());
+        assert_eq!(whole(3, &members, &live).candidates, ["new"]);
+        assert!(whole(3, &members[..1], &live).candidates.is_empty());
     }
 }

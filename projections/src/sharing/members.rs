@@ -9,7 +9,8 @@ use std::{
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
 use super::{
-    able::{Able, Written, due, leave_to_newer, work},
+    Piece,
+    able::{Able, Written, due, leave_to_newer, pieces, work},
     share::share_out,
 };
 use crate::{Definition, Error, StandsBack, database, versions};
@@ -36,30 +37,35 @@ impl Member {
         Ok(Self { holder: holder.to_owned(), definitions, ttl, db })
     }
 
-    /// Says that it is there and what it has met, and answers the names of its share.
+    /// Says that it is there and what it has met, and answers its share.
     pub(super) async fn claim(
         &mut self,
         met: &HashMap<&'static str, StandsBack>,
-    ) -> Result<HashSet<&'static str>, Error> {
+    ) -> Result<HashSet<Piece>, Error> {
         self.join(met).await?;
         let mut able: Vec<Able> = sqlx::query_as(
-            "select holder, projection, definition, stands_back_at from projections.members
+            "select holder, projection, definition, stands_back_at, keeps_partitions from projections.members
               where seen_until > clock_timestamp() and exists (
                  select from pg_stat_activity where pid = session_pid and backend_start = session_start)",
         )
         .fetch_all(&mut self.db)
         .await?;
         let versions: Vec<Written> = sqlx::query_as(
-            "select projection, version, definition, state = 'live' as is_live, holder from projections.versions
-              where state in ('live', 'building')",
+            "select version.projection, version.definition % $1 as definition, state = 'live' as is_live,
+                 version.partitions, coalesce(part.partition, 1::smallint) as partition,
+                 case when part.partition is null then version.holder else part.holder end as holder
+             from projections.versions version
+             left join projections.partitions part
+                 on state = 'live' and part.projection = version.projection and part.version = version.version
+             where state in ('live', 'building')",
         )
+        .bind(versions::SPLIT)
         .fetch_all(&mut self.db)
         .await?;
         for known in &self.definitions {
-            let live = versions.iter().find(|version| version.is_live && version.projection == known.name);
-            let Some(live) = live else { continue };
             if able.iter().any(|able| able.projection == known.name && able.stands_back_at.is_some()) {
-                let checkpoint = versions::checkpoint_of(known, live.version, &mut self.db).await?;
+                let Some(live) = versions::live(known, &mut self.db).await? else { continue };
+                let checkpoint = versions::position_of(known, live, &mut self.db).await?;
                 let checkpoint = versions::position_to(checkpoint)?;
                 leave_to_newer(known.name, live.definition, checkpoint, &mut able);
             }
@@ -88,14 +94,15 @@ impl Member {
         sqlx::query(
             "insert into projections.members
                  (holder, projection, definition, stands_back_at, stands_back_for,
-                  seen_until, session_pid, session_start)
-             select $1, known.*, clock_timestamp() + $6, pid, backend_start
+                  seen_until, session_pid, session_start, keeps_partitions)
+             select $1, known.*, clock_timestamp() + $6, pid, backend_start, true
                from unnest($2::text[], $3::int[], $4::bigint[], $5::text[]) as known, pg_stat_activity
               where pid = pg_backend_pid()
              on conflict (holder, projection) do update
                 set definition = excluded.definition, stands_back_at = excluded.stands_back_at,
                     stands_back_for = excluded.stands_back_for, seen_until = excluded.seen_until,
-                    session_pid = excluded.session_pid, session_start = excluded.session_start",
+                    session_pid = excluded.session_pid, session_start = excluded.session_start,
+                    keeps_partitions = excluded.keeps_partitions",
         )
         .bind(&self.holder)
         .bind(&names)
@@ -120,16 +127,18 @@ impl Member {
     }
 
     /// What this process is to keep or to replace.
-    fn share_of(&self, able: &[Able], versions: &[Written]) -> HashSet<&'static str> {
-        let mut names = Vec::new();
+    fn share_of(&self, able: &[Able], versions: &[Written]) -> HashSet<Piece> {
+        let mut all = Vec::new();
         let mut works = Vec::new();
         for known in &self.definitions {
             for definition in due(known.name, able, versions) {
-                names.push(known.name);
-                works.push(work(known.name, definition, able, versions));
+                for piece in pieces(known.name, definition, versions) {
+                    all.push((known.name, piece.number));
+                    works.push(work(known.name, definition, piece, able, versions));
+                }
             }
         }
-        let given = share_out(&works).into_iter().zip(names);
-        given.filter(|(member, _)| *member == Some(&self.holder)).map(|(_, name)| name).collect()
+        let given = share_out(&works).into_iter().zip(all);
+        given.filter(|(member, _)| *member == Some(&self.holder)).map(|(_, piece)| piece).collect()
     }
 }

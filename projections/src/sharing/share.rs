@@ -5,9 +5,12 @@
 
 use std::collections::HashMap;
 
-/// Something that one process has to do: to keep a read model up to date, or to replace its live version.
+/// Something that one process has to do: to keep a read model or a partition of it up to date, or to replace its
+/// live version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Work<'a> {
+    /// Whether it is one partition of several.
+    pub(super) is_part: bool,
     /// Those who are able to do it.
     pub(super) candidates: Vec<&'a str>,
     /// Who does it now.
@@ -15,10 +18,11 @@ pub(super) struct Work<'a> {
 }
 
 /// Who is to do what. What few are able to do is given away first; each piece goes to who has least so far, and
-/// among those to who has it already, so that nothing moves without need.
+/// among those to who has it already, so that nothing moves without need. Partitions are given away last: a release
+/// that knows none of them has to come to the same shares of all the rest.
 pub(super) fn share_out<'a>(all: &[Work<'a>]) -> Vec<Option<&'a str>> {
     let mut order: Vec<usize> = (0..all.len()).collect();
-    order.sort_by_key(|nth| all[*nth].candidates.len());
+    order.sort_by_key(|nth| (all[*nth].is_part, all[*nth].candidates.len()));
     let mut load: HashMap<&str, usize> = HashMap::new();
     let mut given = vec![None; all.len()];
     for nth in order {
@@ -38,7 +42,7 @@ mod tests {
     use super::*;
 
     fn work<'a>(candidates: &[&'a str], holder: Option<&'a str>) -> Work<'a> {
-        Work { candidates: candidates.to_vec(), holder }
+        Work { is_part: false, candidates: candidates.to_vec(), holder }
     }
 
     fn counts(given: &[Option<&str>], members: &[&str]) -> Vec<usize> {
@@ -85,5 +89,18 @@ mod tests {
         assert_eq!(given[3], Some("new"));
         assert_eq!(counts(&given, &all), [4, 3]);
         assert_eq!(share_out(&[work(&[], Some("old"))]), [None]);
+    }
+    #[test]
+    fn partitions_fill_up_the_shares_and_change_nothing_about_the_rest() {
+        let (all, newer) = (["old", "new"], ["new"]);
+        let whole = vec![work(&all, Some("old")); 6];
+        let parts = vec![Work { is_part: true, ..work(&newer, None) }; 4];
+        let given = share_out(&[&parts[..], &whole[..]].concat());
+        assert_eq!(given[..4], [Some("new"); 4]);
+        assert_eq!(given[4..], share_out(&whole));
+
+        let both = vec![Work { is_part: true, ..work(&all, None) }; 4];
+        let given = share_out(&[&both[..], &whole[..5]].concat());
+        assert_eq!(counts(&given, &all), [4, 5]);
     }
 }

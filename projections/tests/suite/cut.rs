@@ -15,7 +15,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::world::World;
+use crate::world::{Running, World};
 
 impl World {
     /// Runs one projection until it is at the end of the log, in batches of 1 to `events_max` events.
@@ -30,6 +30,20 @@ impl World {
         self.reached(name, self.store.head().await.unwrap()).await;
         shutdown.cancel();
         running.await.unwrap().unwrap();
+    }
+}
+
+impl World {
+    /// Starts a process that runs its share of these, in batches of 1 to `events_max` events.
+    pub fn process_in_pieces(
+        &self,
+        projections: Vec<Arc<dyn Projector>>,
+        holder: &str,
+        events_max: usize,
+        seed: u64,
+    ) -> Running {
+        let store = Arc::new(Cut { store: self.store.clone(), events_max, seed });
+        self.process_on(store, projections, holder, 1)
     }
 }
 

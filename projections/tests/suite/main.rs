@@ -5,6 +5,7 @@
 mod cut;
 mod history;
 mod live;
+mod partitions;
 mod rebuild;
 mod rows;
 mod sharing;

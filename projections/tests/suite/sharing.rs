@@ -49,6 +49,7 @@ impl NextOrders {
             create: now.create,
             indexes: now.indexes,
             views: now.views,
+            kept_whole: now.kept_whole,
         };
         Self(Box::leak(Box::new(next)))
     }

@@ -82,11 +82,22 @@ impl World {
 
     /// Starts a process that runs its share of these; it stops when the guard goes.
     pub fn process(&self, projections: Vec<Arc<dyn Projector>>, holder: &str) -> Running {
+        self.process_on(self.store.clone(), projections, holder, RunnerOptions::default().batch_events_max)
+    }
+
+    /// The same on a store that is this world's in other words.
+    pub fn process_on(
+        &self,
+        store: Arc<dyn EventStore>,
+        projections: Vec<Arc<dyn Projector>>,
+        holder: &str,
+        batch_events_max: usize,
+    ) -> Running {
         let shutdown = CancellationToken::new();
-        let options = RunnerOptions { holder: holder.to_owned(), ..RunnerOptions::default() };
+        let options = RunnerOptions { holder: holder.to_owned(), batch_events_max };
         let task = tokio::spawn(projections::run_all(
             projections,
-            self.store.clone(),
+            store,
             self.databases.projector.clone(),
             options,
             shutdown.clone(),
