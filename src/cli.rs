@@ -186,6 +186,12 @@ pub(crate) enum ProjectionsCommand {
         /// How many workers share the streams out among themselves
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
         workers: u8,
+        /// How many partitions the new version has, from 1 to 16; as many as the one that is read when absent.
+        /// The partitions of a read model share its streams out and are kept up to date side by side, by one
+        /// process or several. One is enough until the log grows faster than one projector can follow. A read
+        /// model that is read in the order of the log (attention, feed) has one
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=16))]
+        partitions: Option<u8>,
         /// Switch although rows differ, after somebody has looked at the differences
         #[arg(long)]
         accept_differences: bool,

@@ -96,8 +96,11 @@ pub struct Projection {
     pub checkpoint: Position,
     /// How far the log goes on behind it, as the store counts: in events where positions are dense.
     pub lag: u64,
-    /// Which process writes it; none when no process does.
+    /// Which process writes it; none when no process does, or when it is split into partitions.
     pub holder: Option<String>,
+    /// Its partitions in their order, where it is split: each of its streams belongs to one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<Partition>,
     /// Processes that cannot go on with it: an event was written by a newer release than theirs, and one of
     /// that release has to.
     #[serde(default)]
@@ -108,6 +111,18 @@ pub struct Projection {
     pub previous: Option<i32>,
     /// Streams that are kept back because an event of theirs cannot be applied.
     pub parked: Vec<Parked>,
+}
+
+/// A partition of a read model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Partition {
+    /// Everything of its streams up to here is in it.
+    #[schema(value_type = u64)]
+    pub checkpoint: Position,
+    /// How far the log goes on behind it, as the store counts: in events where positions are dense.
+    pub lag: u64,
+    /// Which process writes it; none when no process does.
+    pub holder: Option<String>,
 }
 
 /// A process that leaves a read model to those of a newer release.

@@ -25,8 +25,9 @@ pub(crate) async fn projections(command: ProjectionsCommand) -> Result<()> {
     match command {
         ProjectionsCommand::List { flags, json } => list(&settings(&flags, "warn")?, json).await,
         ProjectionsCommand::Status { flags, json } => show(&settings(&flags, "warn")?, json).await,
-        ProjectionsCommand::Rebuild { name, workers, accept_differences, flags, json } => {
-            let options = RebuildOptions { workers, accept_differences, ..RebuildOptions::default() };
+        ProjectionsCommand::Rebuild { name, workers, partitions, accept_differences, flags, json } => {
+            let options =
+                RebuildOptions { workers, partitions, accept_differences, ..RebuildOptions::default() };
             rebuild::rebuild(&settings(&flags, "warn")?, &name, &options, json).await
         }
         ProjectionsCommand::RollBack { name, flags, json } => {
@@ -47,11 +48,11 @@ async fn list(settings: &Settings, json: bool) -> Result<()> {
     let mut rows = table(["projection", "version", "kept for going back"]);
     for projection in state {
         let version = |version: Option<i32>| version.map_or_else(|| "(none)".to_owned(), |no| no.to_string());
-        rows.add_row([
-            projection.name.into(),
-            number(version(projection.version)),
-            number(version(projection.previous)),
-        ]);
+        let live = match projection.partitions.len() {
+            0 => version(projection.version),
+            several => format!("{} in {several} partitions", version(projection.version)),
+        };
+        rows.add_row([projection.name.into(), number(live), number(version(projection.previous))]);
     }
     println!("{rows}");
     Ok(())
@@ -64,7 +65,7 @@ async fn show(settings: &Settings, json: bool) -> Result<()> {
         return Ok(());
     }
     println!("{}", print::projections(&state));
-    for line in print::parked(&state) {
+    for line in print::partitions(&state).chain(print::parked(&state)) {
         println!("{line}");
     }
     Ok(())

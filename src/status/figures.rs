@@ -5,7 +5,8 @@ use event_store::{EventStore, Position};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use super::{
-    Building, Count, Holder, Parked, Projection, Relay, Report, Sagas, Sources, StandingBack, Unattended,
+    Building, Count, Holder, Parked, Partition, Projection, Relay, Report, Sagas, Sources, StandingBack,
+    Unattended,
 };
 use crate::processes;
 
@@ -44,8 +45,17 @@ pub(super) async fn gather(sources: &Sources) -> Result<Report, Error> {
 
 /// What there is to do and nobody does.
 fn unattended(projections: &[Projection], sagas: &Sagas) -> Vec<Unattended> {
-    let behind = projections.iter().filter(|projection| projection.holder.is_none() && projection.lag > 0);
-    let behind = behind.map(|projection| Unattended { name: projection.name.clone(), lag: projection.lag });
+    let behind = projections.iter().filter_map(|projection| {
+        let lag = match projection.partitions.as_slice() {
+            [] => projection.holder.is_none().then_some(projection.lag),
+            partitions => {
+                let left = partitions.iter().filter(|partition| partition.holder.is_none());
+                left.map(|partition| partition.lag).max()
+            }
+        };
+        let lag = lag.filter(|lag| *lag > 0)?;
+        Some(Unattended { name: projection.name.clone(), lag })
+    });
     let nobody_drives = sagas.holders.is_empty() || sagas.free_partitions > 0;
     let has_work = sagas.lag > 0 || !sagas.in_flight.is_empty();
     let sagas = (nobody_drives && has_work).then(|| Unattended { name: "sagas".to_owned(), lag: sagas.lag });
@@ -139,6 +149,11 @@ impl From<projections::ProjectionStatus> for Projection {
             position: process.position,
             event: process.event,
         });
+        let partitions = status.partitions.into_iter().map(|partition| Partition {
+            checkpoint: partition.checkpoint,
+            lag: partition.lag,
+            holder: partition.holder,
+        });
         let parked = status.parked.into_iter().map(|parked| Parked {
             stream: parked.stream,
             position: parked.position,
@@ -151,6 +166,7 @@ impl From<projections::ProjectionStatus> for Projection {
             checkpoint: status.checkpoint,
             lag: status.lag,
             holder: status.holder,
+            partitions: partitions.collect(),
             standing_back: standing_back.collect(),
             building: status.building.map(|(version, at)| Building { version, checkpoint: at }),
             previous: status.previous,

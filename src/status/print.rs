@@ -1,6 +1,6 @@
 //! `counterfoil status`: asks a running server and lays the answer out for people.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, bail};
 
@@ -49,6 +49,7 @@ pub fn show(report: &Report) -> String {
         let publisher = relay.holder.as_deref().unwrap_or("no process");
         sections.push(format!("relay to NATS: {publisher} publishes, {} events behind", relay.lag));
     }
+    sections.extend(partitions(&report.projections));
     sections.extend(parked(&report.projections));
     sections.extend(standing_back(&report.projections, &report.sagas));
     sections.extend(report.unattended.iter().map(unattended));
@@ -150,10 +151,36 @@ pub fn projections(projections: &[Projection]) -> String {
             number(projection.checkpoint),
             number(projection.lag),
             number(projection.parked.len()),
-            projection.holder.as_deref().unwrap_or("no process").into(),
+            kept_by(projection).into(),
         ]);
     }
     table.to_string()
+}
+
+/// Who keeps a read model up to date, and how much of it where it is split.
+fn kept_by(projection: &Projection) -> String {
+    let nobody = "no process".to_owned();
+    if projection.partitions.is_empty() {
+        return projection.holder.clone().unwrap_or(nobody);
+    }
+    let mut shares = BTreeMap::<_, usize>::new();
+    for partition in &projection.partitions {
+        *shares.entry(partition.holder.as_deref()).or_default() += 1;
+    }
+    let each = shares.into_iter().map(|(holder, count)| format!("{count} by {}", holder.unwrap_or(&nobody)));
+    format!("partitions: {}", each.collect::<Vec<_>>().join(", "))
+}
+
+/// One line for each partition of what is split.
+pub fn partitions(projections: &[Projection]) -> impl Iterator<Item = String> {
+    projections.iter().flat_map(|projection| {
+        let of = projection.partitions.len();
+        (1..).zip(&projection.partitions).map(move |(number, partition)| {
+            let (name, lag) = (&projection.name, partition.lag);
+            let holder = partition.holder.as_deref().unwrap_or("no process");
+            format!("{name}: partition {number} of {of} is kept up to date by {holder}, {lag} events behind")
+        })
+    })
 }
 
 #[cfg(test)]
@@ -163,7 +190,7 @@ mod tests {
     use event_store::Position;
 
     use super::*;
-    use crate::status::{Holder, Parked, Relay, Sagas, StandingBack, Unattended};
+    use crate::status::{Holder, Parked, Partition, Relay, Sagas, StandingBack, Unattended};
 
     fn at(column: i64) -> Position {
         Position::from_column(column).unwrap()
@@ -191,6 +218,7 @@ mod tests {
                 checkpoint: at(4700),
                 lag: 11,
                 holder: None,
+                partitions: Vec::new(),
                 standing_back: vec![StandingBack {
                     holder: "pid 9".to_owned(),
                     position: 4701,
@@ -247,6 +275,26 @@ mod tests {
         let sagas = Unattended { name: "sagas".to_owned(), lag: 3 };
         let text = show(&Report { unattended: vec![sagas], ..calm });
         assert!(text.contains("no process drives the sagas") && !text.contains("nothing needs"), "{text}");
+    }
+
+    #[test]
+    fn a_person_sees_who_keeps_which_partition_and_how_far_it_is_behind() {
+        let partition = |holder: Option<&str>, lag| Partition {
+            checkpoint: at(4711),
+            lag,
+            holder: holder.map(str::to_owned),
+        };
+        let mut report = report();
+        let parts = [partition(Some("pid 1"), 0), partition(Some("pid 2"), 7), partition(Some("pid 1"), 0)];
+        report.projections[0].partitions = parts.to_vec();
+        let text = show(&report);
+        assert!(text.contains("partitions: 2 by pid 1, 1 by pid 2"), "{text}");
+        assert!(
+            text.contains("orders: partition 2 of 3 is kept up to date by pid 2, 7 events behind"),
+            "{text}"
+        );
+        report.projections[0].partitions[2].holder = None;
+        assert!(show(&report).contains("partitions: 1 by no process, 1 by pid 1, 1 by pid 2"));
     }
 
     #[test]

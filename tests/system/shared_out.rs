@@ -98,6 +98,91 @@ async fn a_second_process_keeps_its_part_of_the_read_models_and_all_when_the_fir
     second.stop_and_verify().await;
 }
 
+/// How many partitions of the orders each process keeps, most first, once they are shared out like this.
+async fn orders_shared_out(server: &Server, expected: &[usize]) {
+    eventually(&format!("the orders are shared out {expected:?}"), || async {
+        let status = server.client().try_get("/status").await?.body;
+        let orders =
+            status["projections"].as_array()?.iter().find(|model| model["name"] == "orders")?.clone();
+        let mut shares = BTreeMap::<String, usize>::new();
+        for partition in orders["partitions"].as_array()? {
+            *shares.entry(partition["holder"].as_str()?.to_owned()).or_default() += 1;
+        }
+        let mut counts: Vec<usize> = shares.into_values().collect();
+        counts.sort_unstable_by(|one, other| other.cmp(one));
+        (counts == expected).then_some(())
+    })
+    .await;
+}
+
+/// Splits the orders, or makes one of them again, while they are served.
+async fn split_orders(server: &Server, partitions: &str) {
+    let output = server.run("projections rebuild", &["orders", "--partitions", partitions]).await;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("rows compared at position"), "{output:?}");
+}
+
+#[tokio::test]
+async fn two_processes_share_the_partitions_of_a_read_model_and_one_has_all_when_the_other_is_killed() {
+    let database = PrivateDatabase::start().await;
+    let (mut first, mut second) = twins(&database, None).await;
+    split_orders(&second, "4").await;
+    orders_shared_out(&second, &[2, 2]).await;
+    let told = status::show(&status::ask(&second.url("")).await.unwrap());
+    assert!(told.contains("partitions: 2 by") && told.contains("orders: partition 4 of 4"), "{told}");
+    for _ in 0..10 {
+        first.client().buy(&[("MUG", 1)], "tok_approve").await;
+    }
+
+    let order_id = second.client().place(&key("before"), &[("MUG", 1)], "tok_approve").await;
+    first.kill();
+    let killed = Instant::now();
+    orders_shared_out(&second, &[4]).await;
+    assert!(killed.elapsed() < TAKEN_OVER_AFTER_MAX, "{:?}", killed.elapsed());
+    println!("the partitions of a killed process were taken over after {:?}", killed.elapsed());
+    second.client().order_at(&order_id, "confirmed", "captured").await;
+    for _ in 0..10 {
+        second.client().buy(&[("MUG", 1)], "tok_approve").await;
+    }
+
+    let output = second.run("projections rebuild", &["feed", "--partitions", "2"]).await;
+    let refused = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && refused.contains("in the order of the log"), "{refused}");
+    split_orders(&second, "1").await;
+    read_models_shared_out(&second, &[7]).await;
+    second.client().buy(&[("MUG", 1)], "tok_approve").await;
+    second.stop_and_verify().await;
+}
+
+#[tokio::test]
+async fn a_process_that_is_paused_is_refused_its_partitions_while_the_others_go_on() {
+    let database = PrivateDatabase::start().await;
+    let (mut first, mut second) = twins(&database, None).await;
+    split_orders(&second, "4").await;
+    orders_shared_out(&second, &[2, 2]).await;
+    first.signal(Signal::SIGSTOP);
+    let paused = Instant::now();
+    orders_shared_out(&second, &[4]).await;
+    assert!(paused.elapsed() < TAKEN_OVER_AFTER_MAX, "{:?}", paused.elapsed());
+    println!("the partitions of a paused process were taken over after {:?}", paused.elapsed());
+    for _ in 0..10 {
+        second.client().buy(&[("MUG", 1)], "tok_approve").await;
+    }
+    first.signal(Signal::SIGCONT);
+    eventually("the one that was paused is refused", || async {
+        let said = first.said();
+        let refused = |line: &str| line.contains("refused: the lease is over") && line.contains("\"orders\"");
+        said.lines().any(refused).then_some(())
+    })
+    .await;
+    orders_shared_out(&second, &[2, 2]).await;
+    for client in [first.client(), second.client()] {
+        client.buy(&[("MUG", 1)], "tok_approve").await;
+    }
+    first.stop().await;
+    second.stop_and_verify().await;
+}
+
 /// The processes that the status names, each by its roles.
 fn named(status: &Value) -> Vec<String> {
     let roles = |process: &Value| {

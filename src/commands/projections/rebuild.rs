@@ -20,6 +20,12 @@ pub(super) async fn rebuild(
     json: bool,
 ) -> Result<()> {
     let chosen = chosen(name)?;
+    // Before any of them is rebuilt.
+    let whole = chosen.iter().filter(|projection| projection.definition().kept_whole.is_some());
+    let whole: Vec<_> = whole.map(|projection| projection.definition().name).collect();
+    if options.partitions.is_some_and(|partitions| partitions > 1) && chosen.len() > 1 && !whole.is_empty() {
+        bail!("{} cannot be split into partitions: name the read models that are to be", whole.join(" and "));
+    }
     let shutdown = Shutdown::new();
     shutdown.on_signals()?;
     with_log(settings, async |database, store| {
