@@ -316,7 +316,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{database, partition::Partition, sales::Sales, versions::State};
+    use crate::{checkpoints, database, partition::Partition, sales::Sales, versions::State};
 
     async fn append(store: &MemoryStore, stream: StreamName, event: &impl DomainEvent, day: i64) {
         let event = NewEvent {
@@ -368,8 +368,8 @@ mod tests {
         let definition = Sales.definition();
         let mut db = databases.projector.connect().await.unwrap();
         let version = versions::create(definition, State::Building, 1, 2, &mut db).await.unwrap();
-        versions::join_shards(Position::START, &mut db).await.unwrap();
-        versions::split_checkpoint(2, &mut db).await.unwrap();
+        checkpoints::join(Position::START, &mut db).await.unwrap();
+        checkpoints::split(2, &mut db).await.unwrap();
         versions::make_live(definition, version, &mut db).await.unwrap();
 
         let ascending: Vec<i64> = (0..24).collect();

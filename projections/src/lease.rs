@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::{Definition, Error, batch::Poison, parked, partition::Partition, versions};
+use crate::{Definition, Error, batch::Poison, checkpoints, parked, partition::Partition};
 
 /// The right to write one version or one partition of it, for as long as nobody has taken it over.
 #[derive(Debug, Clone, Copy)]
@@ -123,7 +123,7 @@ impl Lease {
         poison: Poison,
         tx: &mut PgConnection,
     ) -> Result<Vec<String>, Error> {
-        if shard != 0 && !versions::write_beside_others(poison, tx).await? {
+        if shard != 0 && !checkpoints::write_beside_others(poison, tx).await? {
             return Err(self.fenced());
         }
         let sql = format!(
@@ -187,7 +187,7 @@ mod tests {
     use crate::{
         Projector,
         batch::{self, Batch},
-        database, sales, versions,
+        checkpoints, database, sales, versions,
     };
 
     fn at(column: i64) -> Position {
@@ -233,7 +233,7 @@ mod tests {
         batch::write(&sales::Sales, &second, 0, &batch(1, 3), &mut second_db).await.unwrap();
         let later = batch::write(&sales::Sales, &first, 0, &batch(3, 4), &mut first_db).await;
         assert!(matches!(later, Err(Error::Fenced { .. })), "{later:?}");
-        assert_eq!(versions::checkpoint(0, &mut first_db).await.unwrap(), at(3));
+        assert_eq!(checkpoints::of_shard(0, &mut first_db).await.unwrap(), at(3));
     }
 
     #[tokio::test]
@@ -296,8 +296,8 @@ mod tests {
         let definition = sales::Sales.definition();
         let version = versions::create(definition, versions::State::Building, 1, 2, db).await.unwrap();
         let mut tx = db.begin().await.unwrap();
-        versions::join_shards(Position::START, &mut tx).await.unwrap();
-        versions::split_checkpoint(2, &mut tx).await.unwrap();
+        checkpoints::join(Position::START, &mut tx).await.unwrap();
+        checkpoints::split(2, &mut tx).await.unwrap();
         versions::make_live(definition, version, &mut tx).await.unwrap();
         versions::publish(definition, version, 2, &mut tx).await.unwrap();
         tx.commit().await.unwrap();
@@ -341,8 +341,8 @@ mod tests {
         batch::write(&sales::Sales, &other, -2, &batch(1, 3), &mut other_db).await.unwrap();
         other.renew(&mut other_db).await.unwrap();
         batch::write(&sales::Sales, &next, -1, &batch(1, 2), &mut next_db).await.unwrap();
-        assert_eq!(versions::checkpoint(-1, &mut next_db).await.unwrap(), at(2));
-        assert_eq!(versions::checkpoint(-2, &mut next_db).await.unwrap(), at(3));
+        assert_eq!(checkpoints::of_shard(-1, &mut next_db).await.unwrap(), at(2));
+        assert_eq!(checkpoints::of_shard(-2, &mut next_db).await.unwrap(), at(3));
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ pub mod sales;
 pub mod stock;
 
 mod batch;
+mod checkpoints;
 mod database;
 mod digest;
 mod error;

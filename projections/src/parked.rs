@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use crate::{
     Definition, Error, Projector,
     batch::{self, Poison},
-    database,
+    checkpoints, database,
     lease::LEASE,
     partition::Partition,
     rewinds, versions,
@@ -75,7 +75,7 @@ async fn retry_one(
         return Err(Error::NoLongerLive { projection: name, version });
     };
     let partition = Partition::of_stream(&stream_name(&stream)?, live.partitions);
-    let checkpoint = versions::checkpoint(partition.shard(), &mut tx).await?;
+    let checkpoint = checkpoints::of_shard(partition.shard(), &mut tx).await?;
     let mut events = read_held(&stream, revision, checkpoint, store).await?;
     events.retain(|event| projection.definition().wants(&event.name));
     sqlx::query(

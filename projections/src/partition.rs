@@ -77,7 +77,7 @@ fn hash(id: &[u8]) -> u64 {
     let mut state =
         [0x736f_6d65_7073_6575, 0x646f_7261_6e64_6f6d, 0x6c79_6765_6e65_7261, 0x7465_6462_7974_6573];
     for word in bytes.chunks_exact(8) {
-        let word = word.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        let word = word.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte));
         state[3] ^= word;
         rounds(&mut state, 1);
         state[0] ^= word;

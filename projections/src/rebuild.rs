@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Definition, Error, PARTITIONS_MAX, Projector,
     batch::Poison,
-    database,
+    checkpoints, database,
     digest::{self, Compared, Difference, Side},
     lease::{LEASE, Lease},
     partition::Partition,
@@ -128,7 +128,7 @@ pub async fn rebuild(
 
     let comparable = live.definition == definition.version;
     let target = if comparable {
-        versions::position_of(definition, live, &mut db).await?
+        checkpoints::position(definition, live, &mut db).await?
     } else {
         site.store.head().await?
     };
@@ -190,7 +190,7 @@ pub async fn verify(
             .await?;
     let lease = Lease::take(definition, version, Partition::WHOLE, &options.holder, &mut db).await?;
     database::enter(&definition.schema(version), &mut db).await?;
-    let target = versions::position_of(definition, live, &mut db).await?;
+    let target = checkpoints::position(definition, live, &mut db).await?;
     let filled = site.fill(&lease, target, &mut db).await?;
     site.join_shards(&lease, filled, &mut db).await?;
     let (position, compared) = site.compare(&lease, live, &mut db).await?;
@@ -248,19 +248,19 @@ impl Site {
         self.wait_for_live(live, db).await?;
         let mut pinned = database::connect(&self.database, definition.name, Duration::ZERO).await?;
         let mut pinned_tx = pinned.begin_with("begin isolation level repeatable read read only").await?;
-        let checkpoints = versions::checkpoints_of(definition, live, &mut pinned_tx).await?;
+        let checkpoints = checkpoints::of_partitions(definition, live, &mut pinned_tx).await?;
         let position = checkpoints.iter().copied().min().unwrap_or(Position::START);
         self.catch_up(lease, position, db).await?;
-        if versions::checkpoint(0, db).await? != position {
+        if checkpoints::of_shard(0, db).await? != position {
             let (projection, version) = (definition.name, lease.version);
             return Err(Error::CheckpointMoved { projection, version, expected: position });
         }
         if live.partitions > 1 {
             let mut tx = db.begin().await?;
             lease.check(0, Poison::IsFound, &mut tx).await?;
-            versions::split_checkpoint(live.partitions, &mut tx).await?;
+            checkpoints::split(live.partitions, &mut tx).await?;
             tx.commit().await?;
-            let shards = versions::shards(db).await?;
+            let shards = checkpoints::shards(db).await?;
             self.fill_each(lease, shards, &checkpoints, db).await?;
         }
         self.say(Stage::Comparing, position, position);
@@ -287,10 +287,10 @@ impl Site {
     /// that was compared before with a partition that was further than another.
     async fn wait_for_live(&self, live: Live, db: &mut PgConnection) -> Result<(), Error> {
         let definition = self.projection.definition();
-        let wanted = versions::checkpoint(0, db).await?;
+        let wanted = checkpoints::of_shard(0, db).await?;
         let deadline = Instant::now() + LIVE_IS_THERE_WITHIN;
         loop {
-            let current = versions::position_of(definition, live, db).await?;
+            let current = checkpoints::position(definition, live, db).await?;
             if current >= wanted {
                 return Ok(());
             }

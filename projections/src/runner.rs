@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Error, Projector,
     batch::{self, Batch},
-    database,
+    checkpoints, database,
     lease::{LEASE, Lease},
     partition::Partition,
     rebuild::{self, RebuildOptions},
@@ -190,7 +190,7 @@ async fn follow(
     let definition = projection.definition();
     let Partition { number, of } = lease.partition;
     let shard = lease.partition.shard();
-    let mut checkpoint = versions::checkpoint(shard, db).await?;
+    let mut checkpoint = checkpoints::of_shard(shard, db).await?;
     tracing::info!(projection = definition.name, version = lease.version, partition = number, of, %checkpoint, "following the log");
     let mut pages = store.follow(checkpoint, definition.filter());
     let mut renewed = Instant::now();

@@ -16,7 +16,7 @@ use super::{Progress, Site, Stage};
 use crate::{
     Error,
     batch::{self, Batch, Poison},
-    database,
+    checkpoints, database,
     lease::{LEASE, Lease},
     partition::share_of,
     versions,
@@ -37,7 +37,7 @@ impl Site {
         target: Position,
         db: &mut PgConnection,
     ) -> Result<Position, Error> {
-        let checkpoints = versions::shards(db).await?;
+        let checkpoints = checkpoints::shards(db).await?;
         let furthest = checkpoints.iter().map(|(_, position)| *position).max();
         let target = furthest.map_or(target, |furthest| furthest.max(target));
         let targets = vec![target; checkpoints.len()];
@@ -137,7 +137,7 @@ impl Site {
         db: &mut PgConnection,
     ) -> Result<(), Error> {
         let filter = self.projection.definition().filter();
-        let mut after = versions::checkpoint(0, db).await?;
+        let mut after = checkpoints::of_shard(0, db).await?;
         let mut renewed = Instant::now();
         while after < target {
             if self.shutdown.is_cancelled() {
@@ -162,12 +162,12 @@ impl Site {
         position: Position,
         db: &mut PgConnection,
     ) -> Result<(), Error> {
-        if versions::shards(db).await?.is_empty() {
+        if checkpoints::shards(db).await?.is_empty() {
             return Ok(());
         }
         let mut tx = db.begin().await?;
         lease.check(0, Poison::IsFound, &mut tx).await?;
-        versions::join_shards(position, &mut tx).await?;
+        checkpoints::join(position, &mut tx).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -188,13 +188,13 @@ impl Site {
         db: &mut PgConnection,
     ) -> Result<(), Error> {
         let is_being_filled = |(shard, _): &(i16, Position)| *shard > 0;
-        if !versions::shards(db).await?.iter().any(is_being_filled) {
+        if !checkpoints::shards(db).await?.iter().any(is_being_filled) {
             return self.join_shards(lease, position, db).await;
         }
         self.say(Stage::Indexing, position, position);
         let mut tx = db.begin().await?;
         lease.check(0, Poison::IsFound, &mut tx).await?;
-        versions::join_shards(position, &mut tx).await?;
+        checkpoints::join(position, &mut tx).await?;
         let definition = self.projection.definition();
         sqlx::raw_sql(definition.indexes).execute(&mut *tx).await?;
         versions::analyze(definition, &mut tx).await?;

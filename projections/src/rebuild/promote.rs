@@ -11,7 +11,7 @@ use super::{Rebuilt, Site, Stage};
 use crate::{
     Definition, Error, Projector,
     batch::{self, Batch, Poison},
-    database,
+    checkpoints, database,
     lease::{LEASE, Lease},
     partition::Partition,
     rewinds,
@@ -76,7 +76,7 @@ impl Site {
         sqlx::query("set local lock_timeout = '1s'").execute(&mut *tx).await?;
         let live = versions::stop_live(definition, &mut tx).await?;
         let parked = lease.check(0, Poison::IsFound, &mut tx).await?;
-        let after = versions::checkpoint(0, &mut tx).await?;
+        let after = checkpoints::of_shard(0, &mut tx).await?;
         let mut through = after;
         if let Some(live) = live {
             through = furthest(definition, live, &mut tx).await?.max(after);
@@ -99,7 +99,7 @@ impl Site {
         batch::advance(lease, 0, &batch, &mut tx).await?;
         let partitions = versions::partitions_of(definition, lease.version, &mut tx).await?;
         if partitions > 1 {
-            versions::split_checkpoint(partitions, &mut tx).await?;
+            checkpoints::split(partitions, &mut tx).await?;
         }
         versions::publish(definition, lease.version, partitions, &mut tx).await?;
         platform::fault::crash_point("rebuild.before_switch");
@@ -111,7 +111,7 @@ impl Site {
 /// Where the partition of the live version is that has got furthest. Readers have seen its rows, and are to
 /// see none go back.
 async fn furthest(definition: &Definition, live: Live, db: &mut PgConnection) -> Result<Position, Error> {
-    let checkpoints = versions::checkpoints_of(definition, live, db).await?;
+    let checkpoints = checkpoints::of_partitions(definition, live, db).await?;
     Ok(checkpoints.into_iter().max().unwrap_or(Position::START))
 }
 

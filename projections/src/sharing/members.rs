@@ -13,7 +13,7 @@ use super::{
     able::{Able, Written, due, leave_to_newer, pieces, work},
     share::share_out,
 };
-use crate::{Definition, Error, StandsBack, database, versions};
+use crate::{Definition, Error, StandsBack, checkpoints, database, versions};
 
 /// One process among those that share.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl Member {
         for known in &self.definitions {
             if able.iter().any(|able| able.projection == known.name && able.stands_back_at.is_some()) {
                 let Some(live) = versions::live(known, &mut self.db).await? else { continue };
-                let checkpoint = versions::position_of(known, live, &mut self.db).await?;
+                let checkpoint = checkpoints::position(known, live, &mut self.db).await?;
                 let checkpoint = versions::position_to(checkpoint)?;
                 leave_to_newer(known.name, live.definition, checkpoint, &mut able);
             }

@@ -309,7 +309,6 @@ async fn a_partition_is_not_given_to_a_release_that_knows_none_which_leaves_the_
     let world = World::new().await;
     world.split(Arc::new(Orders), 2).await.unwrap();
     let mut db = world.projector().await;
-    let process = world.process(only(Orders), "newer");
     // A member as the release before this one writes it down.
     sqlx::query(
         "insert into projections.members (holder, projection, definition, seen_until, session_pid, session_start)
@@ -320,6 +319,7 @@ async fn a_partition_is_not_given_to_a_release_that_knows_none_which_leaves_the_
     .execute(&mut db)
     .await
     .unwrap();
+    let process = world.process(only(Orders), "newer");
     world.shared_out("orders", &[("newer", 2)]).await;
     world.paid_order(1, minute(0)).await;
     world.reached("orders", world.store.head().await.unwrap()).await;
