@@ -121,7 +121,9 @@ impl Positions {
         versions::position_from(position)
     }
 
-    /// Waits until a read model has got to `wanted`, but not past `deadline`.
+    /// Waits until a read model has got to `wanted`, but not past `deadline`. The database is asked only where
+    /// nobody has told of it; **whoever reads then must look at the position that it reads with**: a read model
+    /// goes back when its server crashes, or when it is dropped and made anew.
     pub async fn wait_for(
         &self,
         projection: &'static str,
@@ -130,7 +132,9 @@ impl Positions {
     ) -> Result<Position, WaitError> {
         let mut seen = self.seen.subscribe();
         loop {
-            seen.mark_unchanged();
+            if let Some(told) = seen.borrow_and_update().get(projection).filter(|told| **told >= wanted) {
+                return Ok(*told);
+            }
             let current = self.current(projection).await?;
             if current >= wanted {
                 return Ok(current);
@@ -149,6 +153,13 @@ impl Positions {
             };
             let _ = tokio::time::timeout_at(deadline.min(now + LOOK_AGAIN), reached).await;
         }
+    }
+
+    /// What was told of a read model is not so any more.
+    pub fn forget(&self, projection: &'static str) {
+        self.seen.send_modify(|seen| {
+            seen.remove(projection);
+        });
     }
 
     /// Waits until it is told that a read model has moved behind `position`, but no longer than

@@ -22,7 +22,7 @@ use futures::{Stream, StreamExt, stream};
 use platform::problem::Problem;
 use projections::{Position, feed::ChangeRow};
 use serde_json::json;
-use sqlx::QueryBuilder;
+use sqlx::{Postgres, QueryBuilder};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
@@ -31,8 +31,8 @@ use crate::{
     asked::{Asked, Conditions, Unfit},
     documented::Freshness,
     kept_back,
-    models::{ReadModels, Snapshot, position_from},
-    place::Place,
+    models::{REFLECTED, ReadModels, Snapshot, position_from},
+    place::{EDITION, Place},
     refusal,
 };
 
@@ -177,27 +177,44 @@ impl Follower {
         }
     }
 
-    /// Looks for events that came late and for the next changes, in one snapshot.
+    /// Looks for the next changes, and first for events that came late, if there are more of them than the
+    /// follower knows of.
     async fn look(&mut self) -> Result<Look, Problem> {
-        let mut snapshot = self.models.snapshot("feed", &Conditions::none()).await?;
-        let caught_up = self.place.catch_up(self.order, &mut snapshot.tx).await;
-        let (place, back) = caught_up.map_err(refusal::failed)?;
-        self.place = place;
-        if back {
-            return Ok(Look::Back);
+        loop {
+            let found = self.models.find("feed", &Conditions::none(), self.next_changes()).await?;
+            let edition: i64 = found.reflected("edition").map_err(refusal::failed)?;
+            if edition == self.place.edition {
+                let rows: Vec<ChangeRow> = found.rows().map_err(refusal::failed)?;
+                let through = rows.last().map(|last| position_from(last.position)).transpose();
+                let through = through.map_err(refusal::failed)?.unwrap_or(self.place.after);
+                return Ok(Look::On { rows, through, at: found.position });
+            }
+            let mut snapshot = self.models.snapshot("feed", &Conditions::none()).await?;
+            let caught_up = self.place.catch_up(self.order, &mut snapshot.tx).await;
+            let (place, back) = caught_up.map_err(refusal::failed)?;
+            self.place = place;
+            if back {
+                return Ok(Look::Back);
+            }
         }
+    }
+
+    /// The next changes and the edition of the feed, in one statement.
+    fn next_changes(&self) -> QueryBuilder<Postgres> {
         // Behind what a column can hold there is nothing.
-        let after = place.after.to_column().unwrap_or(i64::MAX);
-        let mut query = QueryBuilder::new("select ");
-        query.push(ChangeRow::COLUMNS).push(" from read.order_changes where position > ").push_bind(after);
+        let after = self.place.after.to_column().unwrap_or(i64::MAX);
+        let mut query = QueryBuilder::new(format!(
+            "select reflected.position as reflected, ({EDITION}) as edition, found.*
+             from read.feed_position as reflected
+             left join lateral (select true as is_found, {} from read.order_changes where position > ",
+            ChangeRow::COLUMNS
+        ));
+        query.push_bind(after);
         if let Some(order) = self.order {
             query.push(" and order_id = ").push_bind(order);
         }
-        query.push(" order by position limit ").push_bind(PAGE);
-        let rows: Vec<ChangeRow> = snapshot.rows(query).await?;
-        let through = rows.last().map(|last| position_from(last.position)).transpose();
-        let through = through.map_err(refusal::failed)?.unwrap_or(place.after);
-        Ok(Look::On { rows, through, at: snapshot.position })
+        query.push(" order by position limit ").push_bind(PAGE).push(REFLECTED);
+        query
     }
 }
 

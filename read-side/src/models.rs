@@ -83,6 +83,7 @@ impl ReadModels {
             };
             // Whoever waits holds no connection.
             drop(snapshot);
+            self.positions.forget(projection);
             self.wait_for(projection, wanted, conditions).await?;
         }
     }
@@ -96,10 +97,16 @@ impl ReadModels {
         conditions: &Conditions,
         query: QueryBuilder<Postgres>,
     ) -> Result<Found, Problem> {
-        if let Some(wanted) = conditions.at_least {
-            self.wait_for(projection, wanted, conditions).await?;
+        let Some(wanted) = conditions.at_least else {
+            return Found::by(query, &self.pool).await.map_err(refusal::failed);
+        };
+        self.wait_for(projection, wanted, conditions).await?;
+        let found = Found::by(query, &self.pool).await.map_err(refusal::failed)?;
+        if found.position < wanted {
+            self.positions.forget(projection);
+            return Err(refusal::not_fresh_enough(found.position, wanted));
         }
-        Found::by(query, &self.pool).await.map_err(refusal::failed)
+        Ok(found)
     }
 
     async fn wait_for(

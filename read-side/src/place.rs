@@ -57,7 +57,8 @@ impl Place {
 }
 
 /// The edition of the feed.
-const EDITION: &str = "select coalesce(max(edition), 0) from read.rewinds where projection = 'feed'";
+pub(crate) const EDITION: &str =
+    "select coalesce(max(edition), 0) from read.rewinds where projection = 'feed'";
 
 /// A position before one that a column holds, with no event between them. It need not be that of an
 /// event: it is compared with others, and nothing is counted.

@@ -7,6 +7,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use read_side::Limits;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use sqlx::ConnectOptions;
 
 use crate::{
     history::*,
@@ -41,6 +42,25 @@ async fn a_read_waits_for_the_position_that_it_asks_for() {
     assert_eq!(answer.headers()["preference-applied"], "wait");
     let position: Position = answer.headers()["counterfoil-position"].to_str().unwrap().parse().unwrap();
     assert!(position >= head);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_told_of_a_position_is_not_believed_beyond_what_the_rows_reflect() {
+    let served = Served::stale(Limits::default()).await;
+    let mut db = served.world.databases.projector.connect().await.unwrap();
+    // Some of these are told after the server has begun to listen; after them it knows of a position that the
+    // rows do not have, as after a crash of the database.
+    for _ in 0..50 {
+        sqlx::query("select pg_notify('counterfoil_projections', 'orders 99')")
+            .execute(&mut db)
+            .await
+            .unwrap();
+        for path in ["/orders", "/orders/00000000-0000-0000-0000-000000000001"] {
+            let answer = served.request(path).header("Counterfoil-At-Least", 50).send().await.unwrap();
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        }
+    }
     served.stop().await;
 }
 
