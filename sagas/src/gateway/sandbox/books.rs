@@ -40,6 +40,14 @@ pub struct Reply {
     pub notify_after: Vec<Notice>,
 }
 
+impl Reply {
+    /// Whether something is to follow: a webhook, or the approval of what is pending.
+    pub fn leaves_something_to_do(&self) -> bool {
+        let has_notices = !self.notify_before.is_empty() || !self.notify_after.is_empty();
+        has_notices || matches!(self.answer, Answer::Pending)
+    }
+}
+
 /// The key was used before for something else.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the key {key} was used before with other content")]

@@ -76,25 +76,48 @@ impl Keeper {
 
     /// Takes a call into the books. `None` when its key was used before for something else.
     pub(super) async fn call(&self, call: &Call, now: DateTime<Utc>) -> Result<Option<Reply>, Error> {
-        let mut transaction = self.pool.begin().await?;
-        let id = call.payment_id.0;
-        sqlx::query("insert into sandbox.payments (payment_id, book) values ($1, $2) on conflict do nothing")
-            .bind(id)
-            .bind(Json(PaymentBook::new(call)))
-            .execute(&mut *transaction)
-            .await?;
-        let Json(mut book): Json<PaymentBook> =
-            sqlx::query_scalar("select book from sandbox.payments where payment_id = $1 for update")
-                .bind(id)
-                .fetch_one(&mut *transaction)
-                .await?;
-        let Ok(reply) = book.call(call, now) else { return Ok(None) };
-        write(&book, &mut transaction).await?;
-        for notice in reply.notify_before.iter().chain(&reply.notify_after) {
-            post(notice, now, &mut transaction).await?;
+        loop {
+            let kept = self.book(call.payment_id).await?;
+            let mut book = kept.clone().unwrap_or_else(|| PaymentBook::new(call));
+            let Ok(reply) = book.call(call, now) else { return Ok(None) };
+            // Somebody else's call may have come between.
+            if self.replace(kept.as_ref(), &book, &reply, now).await? {
+                return Ok(Some(reply));
+            }
         }
-        transaction.commit().await?;
-        Ok(Some(reply))
+    }
+
+    /// Writes a book and the webhooks that are to be sent, if the book is still the one that was `kept`.
+    async fn replace(
+        &self,
+        kept: Option<&PaymentBook>,
+        book: &PaymentBook,
+        reply: &Reply,
+        now: DateTime<Utc>,
+    ) -> Result<bool, Error> {
+        let notices: Vec<Json<&Notice>> =
+            reply.notify_before.iter().chain(&reply.notify_after).map(Json).collect();
+        Ok(sqlx::query_scalar(
+            "with begun as (
+                 insert into sandbox.payments (payment_id, book, settles_at)
+                 select $1, $2, $3 where $4::jsonb is null on conflict do nothing returning 1),
+             changed as (
+                 update sandbox.payments set book = $2, settles_at = $3
+                 where payment_id = $1 and book = $4 returning 1),
+             done as (select from begun union all select from changed),
+             posted as (
+                 insert into sandbox.outbox (notice, due_at)
+                 select notice, $6 from unnest($5::jsonb[]) as notice where exists (select from done))
+             select exists (select from done)",
+        )
+        .bind(book.payment_id.0)
+        .bind(Json(book))
+        .bind(book.next_settlement())
+        .bind(kept.map(Json))
+        .bind(notices)
+        .bind(now)
+        .fetch_one(&self.pool)
+        .await?)
     }
 
     /// The book of one payment.

@@ -109,7 +109,9 @@ async fn call(
         // It is in the outbox too: what does not arrive now arrives later, or twice.
         provider.send(notice).await;
     }
-    provider.posted.notify_one();
+    if reply.leaves_something_to_do() {
+        provider.posted.notify_one();
+    }
     match reply.delivery {
         Delivery::Prompt => Json(reply.answer).into_response(),
         Delivery::Slow => {

@@ -179,3 +179,14 @@ async fn a_webhook_that_is_refused_comes_again_also_after_a_kill() {
     let (first, second) = (next(&mut told).await, next(&mut told).await);
     assert_eq!(first.id, second.id);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_come_at_once_are_all_in_the_books_and_have_their_effect_once() {
+    let provider = Running::start("http://127.0.0.1:9/").await;
+    let gateway = provider.gateway();
+    let authorize = call(Operation::Authorize, tokens::APPROVE);
+    let answers = futures::future::join_all((0..12).map(|_| gateway.call(&authorize))).await;
+    assert!(answers.iter().all(approved), "{answers:?}");
+    let books = super::read_books(&provider.service).await.unwrap();
+    assert_eq!((books.len(), books[0].calls, books[0].authorized), (1, 12, 1999));
+}
