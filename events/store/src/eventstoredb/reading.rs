@@ -1,7 +1,10 @@
 //! What is read from the server, and what must hold of it. Reading changes nothing, so that a read which
 //! failed on the way is made again. **A hole in a stream is an error, and no one passes over it.**
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use events::StreamName;
 use eventstore::{
@@ -24,6 +27,9 @@ const READ_EVENTS_MAX: usize = 10_000;
 /// How many events are looked at for the last one of ours, at first.
 const HEAD_EVENTS: usize = 32;
 
+/// How many events that are not ours are passed over for one page, give or take a read.
+const PASSED_OVER_MAX: usize = 20_000;
+
 /// The largest revision that the server can count to.
 const REVISION_MAX: u64 = i64::MAX as u64 - 1;
 
@@ -33,13 +39,23 @@ pub(super) struct Reader {
     namespace: Namespace,
     tries_max: u32,
     timeout: Duration,
+    end: Arc<Mutex<End>>,
+}
+
+/// What is known of the end of our log, which others may write behind.
+#[derive(Debug, Clone, Copy, Default)]
+struct End {
+    /// The last event of ours.
+    head: Position,
+    /// Between it and here there is none.
+    looked_until: Position,
 }
 
 impl Reader {
     pub(super) fn new(session: Session, namespace: Option<String>, settings: Settings) -> Self {
         let Settings { read_tries_max, read_timeout, .. } = settings;
         let namespace = Namespace(namespace);
-        Self { session, namespace, tries_max: read_tries_max, timeout: read_timeout }
+        Self { session, namespace, tries_max: read_tries_max, timeout: read_timeout, end: Arc::default() }
     }
 
     pub(super) fn session(&self) -> &Session {
@@ -60,28 +76,41 @@ impl Reader {
             .map_or(Position::START, |last| Position::of(last.position.commit)))
     }
 
-    /// The position of the last event of ours.
+    /// The position of the last event of ours. What was found out before is not looked at again.
     pub(super) async fn head(&self) -> Result<Position, StoreError> {
         let doing = "reading the head";
+        let mut known = *self.end.lock().unwrap_or_else(PoisonError::into_inner);
         let mut before = StreamPosition::End;
         let mut count = HEAD_EVENTS;
-        loop {
+        let mut newest = None;
+        let head = 'found: loop {
             // Read backwards, the server begins before the position that is given.
             let options = ReadAllOptions::default().position(before).backwards().max_count(count);
             let events = self.read(doing, || options.clone(), all).await?;
             let exhausted = events.len() < count;
             for event in events {
                 let Seen { position, event } = record::seen(event, &self.namespace)?;
+                // A log that ends before that is another one than it was.
+                if newest.is_none() && position < known.looked_until {
+                    known = End::default();
+                }
+                newest.get_or_insert(position);
                 if event.is_some() {
-                    return Ok(position);
+                    break 'found position;
+                }
+                if position <= known.looked_until {
+                    break 'found known.head;
                 }
                 before = StreamPosition::Position(at(position));
             }
             if exhausted {
-                return Ok(Position::START);
+                break known.head;
             }
             count = (count * 4).min(READ_EVENTS_MAX);
-        }
+        };
+        let looked_until = newest.unwrap_or_default();
+        *self.end.lock().unwrap_or_else(PoisonError::into_inner) = End { head, looked_until };
+        Ok(head)
     }
 
     pub(super) async fn stream(
@@ -121,7 +150,8 @@ impl Reader {
         Ok(stored)
     }
 
-    /// The read begins with the event at `after` itself, which is passed over, as is what is not ours.
+    /// The read begins with the event at `after` itself, which is passed over, as is what is not ours: of that as
+    /// much at a time as the server gives, for the log may have long stretches of it.
     pub(super) async fn page(
         &self,
         after: Position,
@@ -129,33 +159,46 @@ impl Reader {
         limit: usize,
     ) -> Result<Page, StoreError> {
         let limit = limit.clamp(1, READ_EVENTS_MAX);
-        let from = match after {
-            Position::START => StreamPosition::Start,
-            after => StreamPosition::Position(at(after)),
-        };
-        // One for the event at `after`, and one that tells whether the log goes on.
-        let options = ReadAllOptions::default().position(from).forwards().max_count(limit + 2);
-        let events = self.read("reading the log", || options.clone(), all).await?;
-        let mut page = Page { events: Vec::new(), scanned: after, end: true };
-        let mut looked_at = 0;
-        for event in events {
-            let Seen { position, event } = record::seen(event, &self.namespace)?;
-            if position <= after {
-                continue;
+        let mut page = Page { events: Vec::new(), scanned: after, end: false };
+        let (mut count, mut passed_over) = (limit, 0);
+        loop {
+            let start = page.scanned;
+            let from = match start {
+                Position::START => StreamPosition::Start,
+                start => StreamPosition::Position(at(start)),
+            };
+            // One for the event at the start, and one that tells whether the log goes on.
+            let options = ReadAllOptions::default().position(from).forwards().max_count(count + 2);
+            let events = self.read("reading the log", || options.clone(), all).await?;
+            page.end = events.len() < count + 2;
+            let mut looked_at = 0;
+            for event in events {
+                let Seen { position, event } = record::seen(event, &self.namespace)?;
+                if position <= start {
+                    continue;
+                }
+                if looked_at == limit {
+                    page.end = false;
+                    return Ok(page);
+                }
+                if event.is_some() && position <= page.scanned {
+                    let reason = format!("the server gave the event at {position} behind {}", page.scanned);
+                    return Err(StoreError::Corrupt { reason });
+                }
+                page.scanned = page.scanned.max(position);
+                match event {
+                    Some(event) => {
+                        looked_at += 1;
+                        page.events.extend(Some(event.recorded).filter(|event| filter.wants(event)));
+                    }
+                    None => passed_over += 1,
+                }
             }
-            if looked_at == limit {
-                page.end = false;
-                break;
+            if page.end || looked_at > 0 || passed_over >= PASSED_OVER_MAX {
+                return Ok(page);
             }
-            looked_at += 1;
-            if event.is_some() && position <= page.scanned {
-                let reason = format!("the server gave the event at {position} behind {}", page.scanned);
-                return Err(StoreError::Corrupt { reason });
-            }
-            page.scanned = page.scanned.max(position);
-            page.events.extend(event.map(|event| event.recorded).filter(|event| filter.wants(event)));
+            count = (count * 4).min(READ_EVENTS_MAX);
         }
-        Ok(page)
     }
 
     /// Reads, and again when that failed on the way.

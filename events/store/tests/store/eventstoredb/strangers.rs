@@ -35,6 +35,39 @@ async fn the_events_of_the_server_are_passed_over_and_checkpoints_move_past_them
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_stretches_of_others_are_passed_over_in_few_reads_and_the_end_is_found_behind_them() {
+    let server = server().await;
+    let store = open(&server).await;
+    let strangers =
+        |count| (0..count).for_each(|_| server.log().write("$stats-127.0.0.1:2113", "$statsCollected", "{}"));
+    strangers(3_000);
+    assert_eq!(store.head().await.unwrap(), Position::START);
+    let mut written = Vec::new();
+    for _ in 0..2 {
+        let event = some(1);
+        written.push(event[0].id);
+        write(&*store, &stream("a"), event).await;
+        strangers(3_000);
+        let last = *written.last().unwrap();
+        assert_eq!(
+            store.head().await.unwrap(),
+            store.find(&stream("a"), last).await.unwrap().unwrap().position
+        );
+    }
+    let (mut after, mut pages, mut read) = (Position::START, 0, Vec::new());
+    loop {
+        let page = store.read_all(after, &Filter::all(), 1).await.unwrap();
+        (after, pages) = (page.scanned, pages + 1);
+        read.extend(page.events);
+        if page.end {
+            break;
+        }
+    }
+    assert_eq!(ids(&read), written);
+    assert!(pages <= 6, "{pages} pages for 9,000 events of others and two of ours");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_shops_in_one_server_see_nothing_of_each_other() {
     let server = server().await;
     let whole = open(&server).await;
