@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use event_store::{Position, RecordedEvent};
 use platform::releases;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
-use crate::{Error, Fact, Projector, lease::Lease, positions, versions};
+use crate::{Error, Fact, Projector, checkpoints, lease::Lease, positions, versions};
 
 /// A stretch of the log that is to be applied.
 #[derive(Debug, Clone)]
@@ -68,11 +68,16 @@ async fn try_write(
     poison: Poison,
     db: &mut PgConnection,
 ) -> Result<(), Error> {
+    if batch.events.is_empty() && shard == 0 {
+        // One statement is a transaction.
+        pass_over(lease, shard, poison, batch, db).await?;
+        platform::fault::crash_point("projection.committed");
+        return Ok(());
+    }
     let mut tx = db.begin().await?;
-    let parked = lease.check(shard, poison, &mut tx).await?;
+    let parked = pass_over(lease, shard, poison, batch, &mut tx).await?;
     apply(projector, lease.version, parked, &batch.events, poison, &mut tx).await?;
     platform::fault::crash_point("projection.rows_written");
-    advance(lease, shard, batch, &mut tx).await?;
     platform::fault::crash_point("projection.before_commit");
     tx.commit().await?;
     platform::fault::crash_point("projection.committed");
@@ -88,8 +93,7 @@ async fn write_checkpoint_first(
     db: &mut PgConnection,
 ) -> Result<(), Error> {
     let mut tx = db.begin().await?;
-    let parked = lease.check(shard, Poison::IsFound, &mut tx).await?;
-    advance(lease, shard, batch, &mut tx).await?;
+    let parked = pass_over(lease, shard, Poison::IsFound, batch, &mut tx).await?;
     tx.commit().await?;
     platform::fault::crash_point("projection.committed");
     let mut tx = db.begin().await?;
@@ -99,39 +103,50 @@ async fn write_checkpoint_first(
     Ok(())
 }
 
-/// Moves the checkpoint, which must be where it was left, and wakes those who wait for it.
-pub(crate) async fn advance(
+/// Checks the lease as [`Lease::check`] does; moves the checkpoint, which must be where it was left; and wakes
+/// those who wait for it. Answers which streams are parked. All in one statement, because it is half of what most
+/// batches have to say.
+pub(crate) async fn pass_over(
     lease: &Lease,
     shard: i16,
+    poison: Poison,
     batch: &Batch,
-    tx: &mut PgConnection,
-) -> Result<(), Error> {
-    let through = versions::position_to(batch.through)?;
-    let done = sqlx::query(
-        "with moved as (
-             update checkpoint set position = $1 where shard = $2 and (position = $3 or $4) returning 1)
-         -- those who wait read the live version, and care for no other
-         select case when state = 'live' then pg_notify($5, $6)::text end
-         from moved join projections.versions on projection = $7 and version = $8",
-    )
-    .bind(through)
-    .bind(shard)
-    .bind(versions::position_to(batch.after)?)
-    .bind(platform::fault::planted("no-fence"))
-    .bind(positions::CHANNEL)
-    .bind(positions::told(lease.definition.name, batch.through, lease.partition))
-    .bind(lease.definition.name)
-    .bind(lease.version)
-    .fetch_optional(tx)
-    .await?;
-    if done.is_none() {
-        return Err(Error::CheckpointMoved {
-            projection: lease.definition.name,
-            version: lease.version,
-            expected: batch.after,
-        });
+    db: &mut PgConnection,
+) -> Result<Vec<String>, Error> {
+    if shard != 0 && !checkpoints::write_beside_others(poison, db).await? {
+        return Err(lease.fenced());
     }
-    Ok(())
+    // The parked streams are asked for by a function, which sees what was committed before the lock was ours: who
+    // had to wait for it waited for somebody who let streams go on.
+    let sql = format!(
+        "with held as materialized ({} for key share),
+         moved as (
+             update checkpoint set position = $6
+             where shard = $7 and (position = $8 or $5) and exists (select from held) returning 1),
+         -- those who wait read the live version, and care for no other
+         told as (
+             select pg_notify($9, $10) from projections.versions
+             where projection = $1 and version = $2 and state = 'live' and exists (select from moved))
+         select exists (select from moved), (select count(*) from told),
+             projections.parked_streams_of($1, $2) from held",
+        lease.held()
+    );
+    let held = sqlx::query(AssertSqlSafe(sql));
+    let done = lease
+        .bind(held)
+        .bind(versions::position_to(batch.through)?)
+        .bind(shard)
+        .bind(versions::position_to(batch.after)?)
+        .bind(positions::CHANNEL)
+        .bind(positions::told(lease.definition.name, batch.through, lease.partition))
+        .fetch_optional(db)
+        .await?
+        .ok_or_else(|| lease.fenced())?;
+    if done.try_get::<bool, _>(0)? {
+        return Ok(done.try_get(2)?);
+    }
+    let (projection, version, expected) = (lease.definition.name, lease.version, batch.after);
+    Err(Error::CheckpointMoved { projection, version, expected })
 }
 
 /// Applies events to a version inside a transaction, parking what cannot be applied. What only a newer release

@@ -54,11 +54,11 @@ pub(crate) async fn enter(schema: &str, db: &mut PgConnection) -> Result<(), sql
 
 /// From here on a commit on this connection does not wait for the disk. What a crash of the server loses of
 /// it are the last rows together with the checkpoint that passed them, and the log has them. Statements
-/// find rows by index, whatever the tables looked like when they were planned.
+/// are planned once, and find rows by index, whatever the tables looked like then.
 pub(crate) async fn write_behind(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(
-        "set synchronous_commit = off; set enable_seqscan = off; set enable_hashjoin = off;
-         set enable_mergejoin = off; set jit = off;",
+        "set synchronous_commit = off; set plan_cache_mode = force_generic_plan;
+         set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off;",
     )
     .execute(db)
     .await?;

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, postgres::PgArguments, query::Query};
 
 use crate::{Definition, Error, batch::Poison, checkpoints, parked, partition::Partition};
 
@@ -126,22 +126,29 @@ impl Lease {
         if shard != 0 && !checkpoints::write_beside_others(poison, tx).await? {
             return Err(self.fenced());
         }
-        let sql = format!(
-            "select from {} and ($5 or (token = $4 and {})) for key share",
-            self.row(),
-            self.may_be_written()
-        );
-        let held = sqlx::query(AssertSqlSafe(sql))
+        let sql = format!("{} for key share", self.held());
+        let held = self.bind(sqlx::query(AssertSqlSafe(sql))).fetch_optional(&mut *tx).await?;
+        held.ok_or_else(|| self.fenced())?;
+        // Asked only now: who had to wait for the lock waited for somebody who let streams go on.
+        parked::streams(self.definition, self.version, tx).await
+    }
+
+    /// The row that says that it is ours, as in SQL, of which [`Lease::bind`] binds the first five parameters.
+    pub(crate) fn held(&self) -> String {
+        format!("select from {} and ($5 or (token = $4 and {}))", self.row(), self.may_be_written())
+    }
+
+    /// Binds what [`Lease::held`] asks for.
+    pub(crate) fn bind<'q>(
+        &self,
+        query: Query<'q, Postgres, PgArguments>,
+    ) -> Query<'q, Postgres, PgArguments> {
+        query
             .bind(self.definition.name)
             .bind(self.version)
             .bind(self.partition.shard())
             .bind(self.token)
             .bind(platform::fault::planted("no-fence"))
-            .fetch_optional(&mut *tx)
-            .await?;
-        held.ok_or_else(|| self.fenced())?;
-        // Asked only now: who had to wait for the lock waited for somebody who let streams go on.
-        parked::streams(self.definition, self.version, tx).await
     }
 
     /// The row that says who has it, as in SQL: the projection, the version and the shard are $1 to $3.
@@ -171,7 +178,7 @@ impl Lease {
     }
 
     /// The refusal of this lease.
-    fn fenced(&self) -> Error {
+    pub(crate) fn fenced(&self) -> Error {
         Error::Fenced { projection: self.definition.name, version: self.version, token: self.token }
     }
 }
@@ -396,7 +403,9 @@ mod tests {
             versions::stop_live(definition, &mut retry).await.unwrap().unwrap();
             let checked = tokio::spawn(async move {
                 let mut tx = db.begin().await.unwrap();
-                lease.check(partition.shard(), Poison::Undoes, &mut tx).await.unwrap()
+                batch::pass_over(&lease, partition.shard(), Poison::Undoes, &batch(0, 1), &mut tx)
+                    .await
+                    .unwrap()
             });
             let waits = "select exists (select from pg_stat_activity
                  where datname = current_database() and wait_event_type = 'Lock')";

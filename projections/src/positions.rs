@@ -132,8 +132,9 @@ impl Positions {
     ) -> Result<Position, WaitError> {
         let mut seen = self.seen.subscribe();
         loop {
-            if let Some(told) = seen.borrow_and_update().get(projection).filter(|told| **told >= wanted) {
-                return Ok(*told);
+            let told = seen.borrow_and_update().get(projection).map(Seen::position);
+            if let Some(told) = told.filter(|told| *told >= wanted) {
+                return Ok(told);
             }
             let current = self.current(projection).await?;
             if current >= wanted {

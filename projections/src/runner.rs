@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use event_store::{EventStore, Page, Position};
+use event_store::{EventStore, Page, Position, RecordedEvent};
 use futures::{FutureExt, StreamExt, stream::BoxStream};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::time::Instant;
@@ -40,9 +40,14 @@ impl Default for RunnerOptions {
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// How soon after one batch was begun the next one is, unless there is more than one batch takes: under load
-/// a transaction then serves many events.
+/// How soon after one batch was begun the next one is: under load a transaction then serves many events. A batch
+/// that takes its time, because everybody wants the processor or the disk, gives the others twice as much.
 const PACE: Duration = Duration::from_millis(5);
+const PACE_OF_TAKEN: u32 = 3;
+
+/// How long the checkpoint may stay behind events that the projection does not want. Most of them wait for one
+/// that it does want, and cost nothing.
+const PACE_OF_NOTHING: Duration = Duration::from_millis(25);
 
 /// An event that this release cannot read, and a newer one can: whoever meets it stands back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,24 +195,33 @@ async fn follow(
     let definition = projection.definition();
     let Partition { number, of } = lease.partition;
     let shard = lease.partition.shard();
-    let mut checkpoint = checkpoints::of_shard(shard, db).await?;
+    let checkpoint = checkpoints::of_shard(shard, db).await?;
     tracing::info!(projection = definition.name, version = lease.version, partition = number, of, %checkpoint, "following the log");
     let mut pages = store.follow(checkpoint, definition.filter());
     let mut renewed = Instant::now();
     let mut not_before = renewed;
+    let mut batch = Batch { after: checkpoint, events: Vec::new(), through: checkpoint };
+    let mut nothing_since: Option<Instant> = None;
     loop {
-        let page = tokio::select! {
+        let nothing_until = nothing_since.map(|since| since + PACE_OF_NOTHING);
+        tokio::select! {
             biased;
             () = shutdown.cancelled() => return Ok(()),
-            page = async { tokio::time::sleep_until(not_before).await; pages.next().await } => page,
+            page = async { tokio::time::sleep_until(not_before).await; pages.next().await } => {
+                let Some(page) = page else { return Ok(()) };
+                gather(lease.partition, &mut batch, page?, &mut pages, options.batch_events_max)?;
+                let waits = nothing_since.get_or_insert_with(Instant::now).elapsed() < PACE_OF_NOTHING;
+                if batch.events.is_empty() && waits {
+                    continue;
+                }
+            }
+            () = tokio::time::sleep_until(nothing_until.unwrap_or(renewed)), if nothing_until.is_some() => {}
             () = tokio::time::sleep_until(renewed + LEASE / 3) => {
                 lease.renew(db).await?;
                 renewed = Instant::now();
                 continue;
             }
-        };
-        let Some(page) = page else { return Ok(()) };
-        let batch = gather(lease.partition, checkpoint, page?, &mut pages, options.batch_events_max)?;
+        }
         let began = Instant::now();
         let written = batch::write(projection, lease, shard, &batch, db).await;
         if let Err(Error::OfNewerRelease { position, .. }) = &written
@@ -216,10 +230,11 @@ async fn follow(
             batch::write(projection, lease, shard, &before, db).await?;
         }
         written?;
-        checkpoint = batch.through;
         if batch.events.len() < options.batch_events_max {
-            not_before = began + PACE;
+            not_before = began + PACE.max(began.elapsed() * PACE_OF_TAKEN);
         }
+        batch = Batch { after: batch.through, events: Vec::new(), through: batch.through };
+        nothing_since = None;
         if renewed.elapsed() > LEASE / 3 {
             lease.renew(db).await?;
             renewed = Instant::now();
@@ -231,22 +246,21 @@ async fn follow(
 /// other partitions is read, and passed over.
 fn gather(
     partition: Partition,
-    after: Position,
+    batch: &mut Batch,
     first: Page,
     pages: &mut BoxStream<'static, Result<Page, event_store::StoreError>>,
     events_max: usize,
-) -> Result<Batch, Error> {
-    let mut read = first.events.len();
-    let mut batch = Batch { after, events: first.events, through: first.scanned };
-    while read < events_max {
-        let Some(Some(page)) = pages.next().now_or_never() else { break };
-        let page = page?;
+) -> Result<(), Error> {
+    let mut read = 0;
+    let mut next = Some(first);
+    while let Some(page) = next.take() {
         read += page.events.len();
-        batch.events.extend(page.events);
+        let ours = |event: &RecordedEvent| !partition.is_part() || partition.has(&event.stream);
+        batch.events.extend(page.events.into_iter().filter(ours));
         batch.through = page.scanned;
+        if read < events_max {
+            next = pages.next().now_or_never().flatten().transpose()?;
+        }
     }
-    if partition.is_part() {
-        batch.events.retain(|event| partition.has(&event.stream));
-    }
-    Ok(batch)
+    Ok(())
 }

@@ -96,7 +96,7 @@ impl Site {
             rewinds::record_switch(definition, live.version, lease.version, &mut tx).await?;
         }
         versions::make_live(definition, lease.version, &mut tx).await?;
-        batch::advance(lease, 0, &batch, &mut tx).await?;
+        batch::pass_over(lease, 0, Poison::IsFound, &batch, &mut tx).await?;
         let partitions = versions::partitions_of(definition, lease.version, &mut tx).await?;
         if partitions > 1 {
             checkpoints::split(partitions, &mut tx).await?;
