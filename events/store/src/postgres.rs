@@ -4,8 +4,10 @@
 
 mod batch;
 mod failure;
+mod gathering;
 mod listener;
 mod migrations;
+mod names;
 mod number;
 mod reading;
 mod recent;
@@ -24,6 +26,7 @@ pub use migrations::{MigrateError, migrate};
 
 use self::{
     batch::BatchLimits,
+    gathering::StreamReads,
     listener::Listener,
     reading::Reader,
     recent::{Recent, RecentLimits},
@@ -90,6 +93,7 @@ pub struct PostgresStore {
 #[derive(Debug)]
 struct Inner {
     reader: Reader,
+    streams: StreamReads,
     sequencer: Sequencer,
     wakes: Arc<Wakes>,
     recent: Arc<Recent>,
@@ -138,7 +142,16 @@ impl PostgresStore {
             bytes_max: settings.recent_bytes_max,
         }));
         let sequencer = Sequencer::start(options, patience, Arc::clone(&wakes), Arc::clone(&recent), head);
-        Ok(Self { inner: Arc::new(Inner { reader, sequencer, wakes, recent, listening }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                streams: StreamReads::start(&reader),
+                reader,
+                sequencer,
+                wakes,
+                recent,
+                listening,
+            }),
+        })
     }
 }
 
@@ -150,6 +163,10 @@ struct Newest(PostgresStore);
 impl Pages for Newest {
     async fn page(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, StoreError> {
         let Inner { recent, wakes, reader, .. } = &*self.0.inner;
+        if let Some(page) = recent.page(after, filter, limit, wakes.heard_of()) {
+            return Ok(page);
+        }
+        recent.soon_behind(after).await;
         match recent.page(after, filter, limit, wakes.heard_of()) {
             Some(page) => Ok(page),
             None => reader.page(after, filter, limit).await,
@@ -162,9 +179,16 @@ fn with_timeout(options: &PgConnectOptions, timeout: Duration) -> PgConnectOptio
     options.clone().options([("statement_timeout", timeout.as_millis().to_string())])
 }
 
-/// Every read is a lookup by index, whatever the statistics of a young log suggest.
+/// Every read is a lookup by index, whatever the statistics of a young log suggest, and is planned once.
 fn for_lookups(options: &PgConnectOptions, timeout: Duration) -> PgConnectOptions {
-    with_timeout(options, timeout).options([("enable_seqscan", "off"), ("jit", "off")])
+    with_timeout(options, timeout).options([
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("enable_material", "off"),
+        ("jit", "off"),
+    ])
 }
 
 #[async_trait]
@@ -202,7 +226,10 @@ impl EventStore for PostgresStore {
         from: Option<u64>,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
-        self.inner.reader.stream(stream, direction, from, limit).await
+        match direction {
+            Direction::Forwards => self.inner.streams.read(stream, from.unwrap_or(0), limit).await,
+            Direction::Backwards => self.inner.reader.stream_backwards(stream, from, limit).await,
+        }
     }
 
     async fn read_all(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, StoreError> {

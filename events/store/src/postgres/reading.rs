@@ -3,7 +3,7 @@
 //! looking still runs to its end and gives its connection back. A reader that finds a hole in history
 //! says so and stops: no one ever passes over a position that is missing.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use bytes::Bytes;
 use events::{Metadata, StreamName};
@@ -17,12 +17,14 @@ use uuid::Uuid;
 
 use super::{
     failure::{self, Blame},
+    names::Names,
     number,
 };
-use crate::{Direction, Filter, Page, Position, RecordedEvent, StoreError};
+use crate::{Filter, Page, Position, RecordedEvent, StoreError};
 
 /// A connection that lay idle for longer is asked whether it still lives before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+const READING_THE_LOG: &str = "reading the log";
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone)]
@@ -32,7 +34,16 @@ pub(super) struct Reader {
     timeout: Duration,
     /// Enough to get past every connection of the pool when all have broken at once.
     attempts: u32,
+    names: Names,
 }
+
+/// The columns of an event, in the order in which [`event`] reads them.
+macro_rules! columns {
+    () => {
+        "e.position, e.revision, e.event_id, e.name, e.version, e.payload, e.metadata, e.recorded_at"
+    };
+}
+pub(super) use columns;
 
 impl Reader {
     /// Connects when it is first used.
@@ -42,7 +53,14 @@ impl Reader {
         acquire_timeout: Duration,
         timeout: Duration,
     ) -> Self {
+        let names = Names::new();
+        let known = names.clone();
         let pool = PgPoolOptions::new()
+            // A database that was restored from a copy goes on numbering from there.
+            .after_connect(move |_, _| {
+                known.forget();
+                Box::pin(async { Ok(()) })
+            })
             .max_connections(connections)
             .acquire_timeout(acquire_timeout)
             .test_before_acquire(false)
@@ -55,7 +73,7 @@ impl Reader {
                 })
             })
             .connect_lazy_with(options);
-        Self { pool, timeout, attempts: connections + 1 }
+        Self { pool, timeout, attempts: connections + 1, names }
     }
 
     /// Takes no more reads, and waits a little for those that run.
@@ -74,104 +92,115 @@ impl Reader {
     pub(super) async fn find(&self, event_id: Uuid) -> Result<Option<RecordedEvent>, StoreError> {
         let doing = "looking for an event";
         let query = move || {
-            sqlx::query(
-                "select e.position, s.name as stream, e.revision, e.event_id, e.name, e.version, e.payload,
-                     e.metadata, e.recorded_at
-                 from event_store.events e join event_store.streams s on s.stream_no = e.stream_no
+            sqlx::query(concat!(
+                "select s.name, ",
+                columns!(),
+                " from event_store.events e join event_store.streams s on s.stream_no = e.stream_no
                  where e.event_id = $1",
-            )
+            ))
             .bind(event_id)
         };
         Ok(decoded(doing, &self.rows(doing, query).await?)?.pop())
     }
 
-    pub(super) async fn stream(
+    /// Reads a stream backwards. For the other direction see [`super::gathering`].
+    pub(super) async fn stream_backwards(
         &self,
         stream: &StreamName,
-        direction: Direction,
         from: Option<u64>,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         let doing = "reading a stream";
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let (from, limit) = (from.unwrap_or(u64::MAX), i64::try_from(limit).unwrap_or(i64::MAX));
         let name = stream.as_str().to_owned();
         let query = move || {
-            let (sql, from) = match direction {
-                Direction::Forwards => (
-                    "select e.position, s.name as stream, e.revision, e.event_id, e.name, e.version, e.payload,
-                         e.metadata, e.recorded_at
-                     from event_store.streams s join event_store.events e on e.stream_no = s.stream_no
-                     where s.name = $1 and e.revision >= $2
-                     order by e.revision limit $3",
-                    from.unwrap_or(0),
-                ),
-                Direction::Backwards => (
-                    "select e.position, s.name as stream, e.revision, e.event_id, e.name, e.version, e.payload,
-                         e.metadata, e.recorded_at
-                     from event_store.streams s join event_store.events e on e.stream_no = s.stream_no
-                     where s.name = $1 and e.revision <= $2
-                     order by e.revision desc limit $3",
-                    from.unwrap_or(u64::MAX),
-                ),
-            };
-            sqlx::query(sql).bind(name.clone()).bind(number::to_sql(from)).bind(limit)
+            sqlx::query(concat!(
+                "select s.name, ",
+                columns!(),
+                " from event_store.streams s join event_store.events e on e.stream_no = s.stream_no
+                 where s.name = $1 and e.revision <= $2
+                 order by e.revision desc limit $3",
+            ))
+            .bind(name.clone())
+            .bind(number::to_sql(from))
+            .bind(limit)
         };
         let events = decoded(doing, &self.rows(doing, query).await?)?;
-        for pair in events.windows(2) {
-            if pair[0].revision.abs_diff(pair[1].revision) != 1 {
-                return Err(missing(&format!("an event of {stream} beside revision {}", pair[0].revision)));
-            }
-        }
-        if let (Direction::Forwards, Some(first)) = (direction, events.first())
-            && first.revision != from.unwrap_or(0)
-        {
-            return Err(missing(&format!("an event of {stream} before revision {}", first.revision)));
-        }
+        one_after_the_other(stream, &events)?;
         Ok(events)
     }
 
-    /// One snapshot of the head and of the events behind `after`. Events that the filter does not want
-    /// come as bare positions, so that a hole shows through every filter.
+    /// The events behind `after`, and whether they go to the end of the log. A hole shows through every filter.
     pub(super) async fn page(
         &self,
         after: Position,
         filter: &Filter,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        let doing = "reading the log";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX).max(1);
+        if *filter == Filter::all() {
+            return self.whole_page(after, limit).await;
+        }
         let Filter { categories, names } = filter.clone();
+        // What is not wanted comes as a bare position.
         let query = move || {
-            sqlx::query(
-                "select h.position as head, e.position as scanned, w.*
-                 from event_store.head h
+            sqlx::query(concat!(
+                "select h.position, scanned.position, w.* from event_store.head h
                  left join lateral (
                      select * from event_store.events e where e.position > $1 order by e.position limit $2
-                 ) e on true
+                 ) scanned on true
                  left join lateral (
-                     select e.position, s.name as stream, e.revision, e.event_id, e.name, e.version, e.payload,
-                         e.metadata, e.recorded_at
-                     from event_store.streams s
-                     where s.stream_no = e.stream_no
+                     select s.name as stream, ",
+                columns!(),
+                "    from event_store.streams s cross join lateral (select scanned.*) e
+                     where s.stream_no = scanned.stream_no
                          and (cardinality($3::text[]) = 0 or s.category = any($3))
-                         and (cardinality($4::text[]) = 0 or e.name = any($4))
-                 ) w on true
-                 order by e.position",
-            )
+                         and (cardinality($4::text[]) = 0 or scanned.name = any($4))
+                 ) w on true",
+            ))
             .bind(number::position_to_sql(after))
             .bind(limit)
             .bind(categories.clone())
             .bind(names.clone())
         };
-        let rows = self.rows(doing, query).await?;
-        page(after, &rows).map_err(|error| match error {
-            PageError::Row(error) => failure::of_read(doing, &error),
-            PageError::Missing { position } => missing(&format!("the event at position {position}")),
+        let rows = self.rows(READING_THE_LOG, query).await?;
+        in_order(after, &rows, |row| match row.try_get::<Option<&str>, _>(2)? {
+            Some(name) => event(row, 3, parsed(name)?).map(Some),
+            None => Ok(None),
+        })
+    }
+
+    /// A page of which everything is wanted.
+    async fn whole_page(&self, after: Position, limit: i64) -> Result<Page, StoreError> {
+        let query = move || {
+            sqlx::query(concat!(
+                "select h.position, e.position, e.stream_no, ",
+                columns!(),
+                " from event_store.head h
+                 left join lateral (
+                     select * from event_store.events e where e.position > $1 order by e.position limit $2
+                 ) e on true",
+            ))
+            .bind(number::position_to_sql(after))
+            .bind(limit)
+        };
+        let rows = self.rows(READING_THE_LOG, query).await?;
+        let numbers = rows.iter().map(|row| row.try_get::<Option<i64>, _>(2));
+        let numbers: HashSet<i64> = numbers
+            .filter_map(Result::transpose)
+            .collect::<Result<_, _>>()
+            .map_err(|error| failure::of_read(READING_THE_LOG, &error))?;
+        let names = self.names.of(numbers, self).await?;
+        in_order(after, &rows, |row| {
+            let name = names.get(&row.try_get(2)?);
+            let name =
+                name.ok_or_else(|| sqlx::Error::Decode("an event is of a stream without a name".into()))?;
+            event(row, 3, name.clone()).map(Some)
         })
     }
 
     /// Runs a query as a task of its own: a follower that nobody polls must not keep a connection.
-    async fn rows(
+    pub(super) async fn rows(
         &self,
         doing: &'static str,
         query: impl Fn() -> Query<'static, Postgres, PgArguments> + Send + 'static,
@@ -182,7 +211,7 @@ impl Reader {
     }
 
     /// Runs a query, and again when its connection turns out to be broken.
-    async fn fetch(
+    pub(super) async fn fetch(
         &self,
         doing: &'static str,
         query: impl Fn() -> Query<'static, Postgres, PgArguments>,
@@ -218,21 +247,42 @@ impl From<sqlx::Error> for PageError {
     }
 }
 
-fn page(after: Position, rows: &[PgRow]) -> Result<Page, PageError> {
-    let mut page = Page { events: Vec::with_capacity(rows.len()), scanned: after, end: false };
+/// A page of rows of the head, the position of an event, and what `read` makes of the rest. No position may be
+/// missing. The rows are most likely in order already; the database was not made to sort them for that.
+fn in_order(
+    after: Position,
+    rows: &[PgRow],
+    read: impl Fn(&PgRow) -> Result<Option<RecordedEvent>, sqlx::Error>,
+) -> Result<Page, StoreError> {
+    page(after, rows, read).map_err(|error| match error {
+        PageError::Row(error) => failure::of_read(READING_THE_LOG, &error),
+        PageError::Missing { position } => missing(&format!("the event at position {position}")),
+    })
+}
+
+fn page(
+    after: Position,
+    rows: &[PgRow],
+    read: impl Fn(&PgRow) -> Result<Option<RecordedEvent>, sqlx::Error>,
+) -> Result<Page, PageError> {
     let mut head = Position::START;
+    let mut scanned = Vec::with_capacity(rows.len());
     for row in rows {
-        head = number::position_from_sql(row.try_get("head")?)?;
-        // The one row of a page that has no events.
-        let Some(position) = row.try_get::<Option<i64>, _>("scanned")? else { break };
+        head = number::position_from_sql(row.try_get(0)?)?;
+        // There is none in the one row of a page that has no events.
+        if let Some(position) = row.try_get::<Option<i64>, _>(1)? {
+            scanned.push((number::position_from_sql(position)?, row));
+        }
+    }
+    scanned.sort_by_key(|(position, _)| *position);
+    let mut page = Page { events: Vec::with_capacity(scanned.len()), scanned: after, end: false };
+    for (position, row) in scanned {
         let next = page.scanned.number().saturating_add(1);
-        if number::position_from_sql(position)?.number() != next {
+        if position.number() != next {
             return Err(PageError::Missing { position: next });
         }
-        page.scanned = Position::of(next);
-        if row.try_get::<Option<i64>, _>("position")?.is_some() {
-            page.events.push(event(row)?);
-        }
+        page.scanned = position;
+        page.events.extend(read(row)?);
     }
     if page.scanned == after && head > after {
         return Err(PageError::Missing { position: after.number() + 1 });
@@ -241,25 +291,53 @@ fn page(after: Position, rows: &[PgRow]) -> Result<Page, PageError> {
     Ok(page)
 }
 
+/// The events that rows of a stream's name and an event's columns say.
 fn decoded(doing: &'static str, rows: &[PgRow]) -> Result<Vec<RecordedEvent>, StoreError> {
-    let events: Result<_, sqlx::Error> = rows.iter().map(event).collect();
+    let read = |row: &PgRow| event(row, 1, parsed(row.try_get(0)?)?);
+    let events: Result<_, sqlx::Error> = rows.iter().map(read).collect();
     events.map_err(|error| failure::of_read(doing, &error))
 }
 
-fn event(row: &PgRow) -> Result<RecordedEvent, sqlx::Error> {
-    let stream = row.try_get::<&str, _>("stream")?.parse();
-    let version: i16 = row.try_get("version")?;
-    let Json(metadata) = row.try_get::<Json<Metadata>, _>("metadata")?;
+fn parsed(name: &str) -> Result<StreamName, sqlx::Error> {
+    name.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
+
+/// The event of which the columns begin at `first`.
+pub(super) fn event(row: &PgRow, first: usize, stream: StreamName) -> Result<RecordedEvent, sqlx::Error> {
+    let version: i16 = row.try_get(first + 4)?;
+    let Json(metadata) = row.try_get::<Json<Metadata>, _>(first + 6)?;
     Ok(RecordedEvent {
-        position: number::position_from_sql(row.try_get("position")?)?,
-        stream: stream.map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
-        revision: number::from_sql(row.try_get("revision")?)?,
-        id: row.try_get("event_id")?,
-        name: row.try_get("name")?,
+        position: number::position_from_sql(row.try_get(first)?)?,
+        stream,
+        revision: number::from_sql(row.try_get(first + 1)?)?,
+        id: row.try_get(first + 2)?,
+        name: row.try_get(first + 3)?,
         version: version.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
-        payload: Bytes::from(row.try_get::<Vec<u8>, _>("payload")?),
+        payload: Bytes::from(row.try_get::<Vec<u8>, _>(first + 5)?),
         metadata,
-        recorded_at: row.try_get("recorded_at")?,
+        recorded_at: row.try_get(first + 7)?,
+    })
+}
+
+/// The events of a stream from a revision on, if none is missing.
+pub(super) fn without_holes(
+    stream: &StreamName,
+    from: u64,
+    events: Vec<RecordedEvent>,
+) -> Result<Vec<RecordedEvent>, StoreError> {
+    one_after_the_other(stream, &events)?;
+    match events.first() {
+        Some(first) if first.revision != from => {
+            Err(missing(&format!("an event of {stream} before revision {}", first.revision)))
+        }
+        _ => Ok(events),
+    }
+}
+
+fn one_after_the_other(stream: &StreamName, events: &[RecordedEvent]) -> Result<(), StoreError> {
+    let hole = events.windows(2).find(|pair| pair[0].revision.abs_diff(pair[1].revision) != 1);
+    hole.map_or(Ok(()), |pair| {
+        Err(missing(&format!("an event of {stream} beside revision {}", pair[0].revision)))
     })
 }
 

@@ -5,7 +5,10 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
+
+use tokio::sync::watch;
 
 use crate::{Filter, Page, Position, RecordedEvent};
 
@@ -16,11 +19,16 @@ pub(super) struct RecentLimits {
     pub(super) bytes_max: usize,
 }
 
+/// How long a reader waits at most for the end of a commit that was begun here.
+const COMMIT_PATIENCE: Duration = Duration::from_millis(20);
+
 /// The end of the log, as far as it is known here.
 #[derive(Debug)]
 pub(super) struct Recent {
     limits: RecentLimits,
     kept: Mutex<Kept>,
+    /// Whether this process is committing, and how many commits it has ended.
+    commits: watch::Sender<(bool, u64)>,
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +41,33 @@ struct Kept {
 impl Recent {
     /// Nothing yet.
     pub(super) fn new(limits: RecentLimits) -> Self {
-        Self { limits, kept: Mutex::default() }
+        Self { limits, kept: Mutex::default(), commits: watch::Sender::default() }
+    }
+
+    /// This process begins to commit.
+    pub(super) fn commit_begins(&self) {
+        self.commits.send_modify(|(committing, _)| *committing = true);
+    }
+
+    /// What it committed is kept here by now.
+    pub(super) fn commit_ended(&self) {
+        self.commits.send_modify(|(committing, ended)| (*committing, *ended) = (false, *ended + 1));
+    }
+
+    /// Waits a little for what is most likely behind `after`: the events that this process is just committing. The
+    /// database may have told of them before it answered the one who wrote them.
+    pub(super) async fn soon_behind(&self, after: Position) {
+        let mut commits = self.commits.subscribe();
+        let (committing, ended) = *commits.borrow_and_update();
+        if committing && self.ends_at(after) {
+            let next = commits.wait_for(|(_, now)| *now > ended);
+            let _ = tokio::time::timeout(COMMIT_PATIENCE, next).await;
+        }
+    }
+
+    fn ends_at(&self, position: Position) -> bool {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.events.back().is_some_and(|last| last.position == position)
     }
 
     /// Takes what was committed together. Where others have written in between, it begins anew.
@@ -171,5 +205,30 @@ mod tests {
         let small = Recent::new(RecentLimits { bytes_max: 25, ..ROOMY });
         small.extend(events(1..=5));
         assert_eq!(page(&small, 3, &Filter::all(), 10), Some((vec![4, 5], 5, false)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_at_the_end_of_what_is_kept_waits_a_little_for_the_commit_that_is_on_its_way() {
+        let recent = Recent::new(ROOMY);
+        recent.extend(events(1..=3));
+        let began = tokio::time::Instant::now();
+        // Nothing is being committed, or it will not be what is asked for.
+        recent.soon_behind(Position::of(3)).await;
+        recent.commit_begins();
+        recent.soon_behind(Position::of(2)).await;
+        assert_eq!(began.elapsed(), Duration::ZERO);
+
+        let waiting = recent.soon_behind(Position::of(3));
+        let committing = async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            recent.extend(events(4..=4));
+            recent.commit_ended();
+            // The next one begins before anybody has looked.
+            recent.commit_begins();
+        };
+        tokio::join!(waiting, committing);
+        assert_eq!(began.elapsed(), Duration::from_millis(5));
+        recent.soon_behind(Position::of(4)).await;
+        assert_eq!(began.elapsed(), Duration::from_millis(5) + COMMIT_PATIENCE);
     }
 }

@@ -131,7 +131,9 @@ impl Committer {
                 self.waiting.push_back(next);
             }
             let batch = batch::gather(&mut self.waiting, self.patience.batch);
+            self.recent.commit_begins();
             self.settle(batch).await;
+            self.recent.commit_ended();
         }
     }
 

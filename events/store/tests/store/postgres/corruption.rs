@@ -68,6 +68,50 @@ async fn an_envelope_that_was_spoilt_is_reported_and_not_skipped() {
     assert!(is_corrupt(&store.read_stream(&stream("a"), Direction::Forwards, None, 10).await));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_was_spoilt_spoils_no_other_that_is_read_together_with_it() {
+    let (databases, store) = store_with_five_events().await;
+    let others: Vec<_> = (0..40).map(|nth| stream(&nth.to_string())).collect();
+    for other in &others {
+        write(&store, other, some(2)).await;
+    }
+    tamper(&databases, "update event_store.events set metadata = '{}' where position = 2").await;
+    let spoilt = stream("a");
+    for _ in 0..5 {
+        let streams = others.iter().flat_map(|other| [other, &spoilt]);
+        let reads = streams
+            .map(|stream| async { (stream, store.read_stream(stream, Direction::Forwards, None, 10).await) });
+        for (read, events) in join_all(reads).await {
+            if *read == spoilt {
+                assert!(is_corrupt(&events), "{events:?}");
+            } else {
+                let events = events.unwrap();
+                assert!(events.len() == 2 && events.iter().all(|event| event.stream == *read), "{events:?}");
+            }
+        }
+    }
+}
+
+/// As after a copy was put back and the log was written on from there.
+#[tokio::test]
+async fn names_that_were_read_on_another_connection_are_not_trusted() {
+    let (databases, store) = store_with_five_events().await;
+    write(&store, &stream("b"), some(1)).await;
+    let names = async || {
+        let page = store.read_all(Position::START, &Filter::all(), 10).await.unwrap();
+        page.events.into_iter().map(|event| event.stream).collect::<Vec<_>>()
+    };
+    assert_eq!(names().await, [vec![stream("a"); 5], vec![stream("b")]].concat());
+    let mut owner = connect(&databases.owner).await;
+    execute(&mut owner, "alter table event_store.streams disable trigger streams_are_never_changed").await;
+    execute(&mut owner, "update event_store.streams set name = 'order-c' where name = 'order-a'").await;
+    let mut service = connect(&databases.service).await;
+    let cut = "select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and usename = current_user and pid <> pg_backend_pid()";
+    execute(&mut service, cut).await;
+    assert_eq!(names().await, [vec![stream("c"); 5], vec![stream("b")]].concat());
+}
+
 #[tokio::test]
 async fn nothing_is_written_over_a_position_that_is_taken() {
     let (databases, store) = store_with_five_events().await;

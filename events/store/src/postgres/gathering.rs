@@ -1,0 +1,123 @@
+//! Reads of streams that are asked for at the same time are made together, in one statement: most are of a few
+//! events, and cost less than the way to the database and back. Nobody waits for others to ask; what comes in
+//! while a statement is on its way goes with the next.
+
+use std::sync::Arc;
+
+use events::StreamName;
+use sqlx::Row;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use super::{
+    failure, number,
+    reading::{self, Reader, columns},
+};
+use crate::{RecordedEvent, StoreError};
+
+/// How many statements are on their way at once.
+const AT_ONCE: usize = 2;
+
+/// How many reads go together at most.
+const TOGETHER_MAX: usize = 32;
+
+const DOING: &str = "reading a stream";
+
+/// What somebody wants to read: so many events of a stream at most, from a revision on.
+#[derive(Debug)]
+struct Ask {
+    stream: StreamName,
+    from: u64,
+    limit: usize,
+    answer: oneshot::Sender<Found>,
+}
+
+type Found = Result<Vec<RecordedEvent>, StoreError>;
+
+/// Takes reads in. They end when the last clone of this is gone.
+#[derive(Debug, Clone)]
+pub(super) struct StreamReads {
+    asks: mpsc::UnboundedSender<Ask>,
+}
+
+impl StreamReads {
+    /// Must be called within a Tokio runtime.
+    pub(super) fn start(reader: &Reader) -> Self {
+        let (asks, waiting) = mpsc::unbounded_channel();
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..AT_ONCE {
+            tokio::spawn(keep_reading(reader.clone(), Arc::clone(&waiting)));
+        }
+        Self { asks }
+    }
+
+    /// Reads forwards. What it finds was there after it was called.
+    pub(super) async fn read(&self, stream: &StreamName, from: u64, limit: usize) -> Found {
+        let (answer, answered) = oneshot::channel();
+        let ask = Ask { stream: stream.clone(), from, limit, answer };
+        self.asks.send(ask).map_err(|error| failure::unavailable(DOING, &error))?;
+        answered.await.unwrap_or_else(|error| Err(failure::unavailable(DOING, &error)))
+    }
+}
+
+async fn keep_reading(reader: Reader, waiting: Arc<Mutex<mpsc::UnboundedReceiver<Ask>>>) {
+    let mut asks = Vec::new();
+    loop {
+        if waiting.lock().await.recv_many(&mut asks, TOGETHER_MAX).await == 0 {
+            return;
+        }
+        asks.retain(|ask| !ask.answer.is_closed());
+        match read_together(&reader, &asks).await {
+            Ok(found) => {
+                for (ask, events) in asks.drain(..).zip(found) {
+                    let whole =
+                        events.and_then(|events| reading::without_holes(&ask.stream, ask.from, events));
+                    let _ = ask.answer.send(whole);
+                }
+            }
+            Err(error) => {
+                for ask in asks.drain(..) {
+                    let _ = ask.answer.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+/// What each finds. An event that cannot be understood spoils the read of its own stream alone.
+async fn read_together(reader: &Reader, asks: &[Ask]) -> Result<Vec<Found>, StoreError> {
+    let names: Vec<String> = asks.iter().map(|ask| ask.stream.as_str().to_owned()).collect();
+    let from: Vec<i64> = asks.iter().map(|ask| number::to_sql(ask.from)).collect();
+    let limits: Vec<i64> = asks.iter().map(|ask| i64::try_from(ask.limit).unwrap_or(i64::MAX)).collect();
+    let query = move || {
+        sqlx::query(concat!(
+            "select asked.number, ",
+            columns!(),
+            " from unnest($1::text[], $2::bigint[], $3::bigint[])
+                 with ordinality as asked (stream, first, events_max, number)
+             join event_store.streams s on s.name = asked.stream
+             cross join lateral (
+                 select * from event_store.events e
+                 where e.stream_no = s.stream_no and e.revision >= asked.first
+                 order by e.revision limit asked.events_max
+             ) e
+             order by asked.number, e.revision",
+        ))
+        .bind(names.clone())
+        .bind(from.clone())
+        .bind(limits.clone())
+    };
+    let mut found: Vec<Found> = asks.iter().map(|_| Ok(Vec::new())).collect();
+    for row in reader.fetch(DOING, query).await? {
+        let number: i64 = row.try_get(0).map_err(|error| failure::of_read(DOING, &error))?;
+        let nth = usize::try_from(number - 1).ok();
+        let Some((ask, found)) = nth.and_then(|nth| Some((asks.get(nth)?, found.get_mut(nth)?))) else {
+            continue;
+        };
+        let Ok(events) = found else { continue };
+        match reading::event(&row, 1, ask.stream.clone()) {
+            Ok(event) => events.push(event),
+            Err(error) => *found = Err(failure::of_read(DOING, &error)),
+        }
+    }
+    Ok(found)
+}
