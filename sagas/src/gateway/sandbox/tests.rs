@@ -127,7 +127,8 @@ async fn twenty_calls_at_once_under_one_key_have_one_effect() {
     let authorize = call(Operation::Authorize, tokens::APPROVE);
     let answers = futures::future::join_all((0..20).map(|_| gateway.perform(&authorize))).await;
     assert!(answers.iter().all(approved), "{answers:?}");
-    assert_eq!(provider.book().await["authorized"], 1999);
+    let book = provider.book().await;
+    assert_eq!((&book["authorized"], &book["calls"]), (&serde_json::json!(1999), &serde_json::json!(20)));
 }
 
 #[tokio::test]
@@ -178,15 +179,4 @@ async fn a_webhook_that_is_refused_comes_again_also_after_a_kill() {
     provider.kill_and_restart().await;
     let (first, second) = (next(&mut told).await, next(&mut told).await);
     assert_eq!(first.id, second.id);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_that_come_at_once_are_all_in_the_books_and_have_their_effect_once() {
-    let provider = Running::start("http://127.0.0.1:9/").await;
-    let gateway = provider.gateway();
-    let authorize = call(Operation::Authorize, tokens::APPROVE);
-    let answers = futures::future::join_all((0..12).map(|_| gateway.call(&authorize))).await;
-    assert!(answers.iter().all(approved), "{answers:?}");
-    let books = super::read_books(&provider.service).await.unwrap();
-    assert_eq!((books.len(), books[0].calls, books[0].authorized), (1, 12, 1999));
 }

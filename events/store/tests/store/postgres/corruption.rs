@@ -79,8 +79,10 @@ async fn a_stream_that_was_spoilt_spoils_no_other_that_is_read_together_with_it(
     let spoilt = stream("a");
     for _ in 0..5 {
         let streams = others.iter().flat_map(|other| [other, &spoilt]);
-        let reads = streams
-            .map(|stream| async { (stream, store.read_stream(stream, Direction::Forwards, None, 10).await) });
+        let store = &store;
+        let reads = streams.map(|stream| async move {
+            (stream, store.read_stream(stream, Direction::Forwards, None, 10).await)
+        });
         for (read, events) in join_all(reads).await {
             if *read == spoilt {
                 assert!(is_corrupt(&events), "{events:?}");
