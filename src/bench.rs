@@ -6,8 +6,10 @@
 mod append;
 mod budget;
 mod checkout;
+mod cpu;
 mod durability;
 mod flash_sale;
+mod flights;
 mod floor;
 mod followed;
 mod ground;
@@ -23,6 +25,7 @@ mod report;
 mod sample;
 mod scale_out;
 mod shop;
+mod stages;
 mod tail;
 
 use std::time::Duration;
@@ -33,6 +36,7 @@ use clap::ValueEnum;
 pub use ground::Ground;
 pub use machine::Machine;
 pub use report::{Aim, Figure, Floor, Latency, Report};
+pub use stages::{Stage, Stages};
 
 use crate::config::Settings;
 

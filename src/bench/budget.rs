@@ -1,6 +1,8 @@
 //! What a thing costs the database: how often its log was forced to the disk, how many transactions were
 //! made, and how many events were written.
 
+use std::time::Instant;
+
 use anyhow::Result;
 use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions};
 
@@ -13,6 +15,7 @@ pub(super) struct Budget {
     wal_bytes: i64,
     transactions: i64,
     events: i64,
+    at: Instant,
 }
 
 impl Budget {
@@ -28,18 +31,22 @@ impl Budget {
         .fetch_one(&mut db)
         .await?;
         db.close().await?;
-        Ok(Self { fsyncs, wal_bytes, transactions, events })
+        Ok(Self { fsyncs, wal_bytes, transactions, events, at: Instant::now() })
     }
 
     /// What was spent since an earlier moment, for each of `count` things.
     pub(super) fn since(&self, earlier: &Self, count: u64) -> Spent {
-        #[allow(clippy::cast_precision_loss, reason = "an average")]
-        let each = |now: i64, then: i64| (now - then) as f64 / (count.max(1) as f64);
+        #[allow(clippy::cast_precision_loss, reason = "averages")]
+        let (each, seconds) = (
+            |now: i64, then: i64| (now - then) as f64 / count.max(1) as f64,
+            (self.at - earlier.at).as_secs_f64().max(1e-9) / count.max(1) as f64,
+        );
         Spent {
             events: each(self.events, earlier.events),
             transactions: each(self.transactions, earlier.transactions),
             fsyncs: each(self.fsyncs, earlier.fsyncs),
             wal_kib: each(self.wal_bytes, earlier.wal_bytes) / 1024.0,
+            fsyncs_a_second: each(self.fsyncs, earlier.fsyncs) / seconds,
         }
     }
 }
@@ -51,6 +58,7 @@ pub(super) struct Spent {
     transactions: f64,
     fsyncs: f64,
     wal_kib: f64,
+    pub(super) fsyncs_a_second: f64,
 }
 
 impl std::fmt::Display for Spent {

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::Serialize;
 
-use super::Machine;
+use super::{Machine, stages::Stages};
 use crate::table::{number, table};
 
 /// How long something took, in milliseconds.
@@ -114,12 +114,22 @@ pub struct Report {
     pub figures: Vec<Figure>,
     /// What else there is to know.
     pub remarks: Vec<String>,
+    /// Where the time goes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Stages>,
 }
 
 impl Report {
     pub(super) fn new(name: &'static str, each: Duration) -> Self {
         let seconds = each.as_secs_f64();
-        Self { name, machine: None, seconds, figures: Vec::new(), remarks: Vec::new() }
+        Self {
+            name,
+            machine: None,
+            seconds,
+            figures: Vec::new(),
+            remarks: Vec::new(),
+            stages: Vec::new(),
+        }
     }
 
     pub(super) fn add(&mut self, figure: Figure) {
@@ -128,6 +138,12 @@ impl Report {
 
     pub(super) fn remark(&mut self, remark: impl Into<String>) {
         self.remarks.push(remark.into());
+    }
+}
+
+impl fmt::Display for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} / {} / {}", short(self.p50_ms), short(self.p99_ms), short(self.p999_ms))
     }
 }
 
@@ -149,9 +165,7 @@ impl fmt::Display for Report {
         }
         let mut rows = table(["", "figure", "p50 / p99 / p99.9 ms", "the machine", "ratio", "to reach", ""]);
         for figure in &self.figures {
-            let latency = figure.latency.map(|took| {
-                format!("{} / {} / {}", short(took.p50_ms), short(took.p99_ms), short(took.p999_ms))
-            });
+            let latency = figure.latency.map(|took| took.to_string());
             let floor = figure.floor.as_ref();
             let aims: Vec<_> = figure.aims.iter().map(|(aim, _)| aim.to_string()).collect();
             let reached = figure.aims.iter().all(|(_, reached)| *reached);
@@ -173,6 +187,13 @@ impl fmt::Display for Report {
             ]);
         }
         writeln!(f, "{rows}")?;
+        for stages in &self.stages {
+            let mut rows = table([stages.what.as_str(), "p50 / p99 / p99.9 ms"]);
+            for stage in &stages.stages {
+                rows.add_row([stage.what.into(), number(stage.latency)]);
+            }
+            writeln!(f, "{rows}")?;
+        }
         self.remarks.iter().try_for_each(|remark| writeln!(f, "{remark}"))
     }
 }

@@ -7,11 +7,12 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::{Result, ensure};
 use async_trait::async_trait;
-use event_store::Position;
+use event_store::{EventStore, Position};
 use futures::{StreamExt, TryStreamExt, stream};
 use hyper::StatusCode;
 use platform::{clock::Clock, postgres::Databases};
@@ -26,13 +27,19 @@ use super::{
     http::Connection,
     load::Worker,
 };
-use crate::{config::Role, run::Running};
+use crate::{
+    config::{Role, Settings},
+    run::Running,
+};
 
 /// How many products it has.
 const SKUS: u64 = 500;
 
 /// Units of each: more than anybody can buy.
 const UNITS: u64 = 1_000_000_000;
+
+/// For how long nothing may be written until nothing more is expected.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// Customers who come again.
 const CUSTOMERS: u64 = 1_000;
@@ -45,6 +52,9 @@ pub(super) struct Shop {
     pub(super) followed: Followed,
     following: JoinHandle<Result<()>>,
     customers: Arc<AtomicU64>,
+    /// Tells the requests to one shop from those to the next on the same database.
+    opening: Uuid,
+    running: Running,
 }
 
 impl Shop {
@@ -53,29 +63,55 @@ impl Shop {
         ground: &Ground,
         measurement: impl AsyncFnOnce(&Self) -> Result<()>,
     ) -> Result<()> {
-        let mut settings = ground.settings.clone();
-        settings.run_privately(&Role::DEFAULT);
-        let running = Running::start(&settings, Clock::system()).await?;
-        let measured = match Self::open(&running).await {
-            Ok(shop) => {
-                let measured = measurement(&shop).await;
-                shop.following.abort();
-                measured
-            }
-            Err(error) => Err(error),
+        let shop = Self::open(&ground.settings).await?;
+        let measured = async {
+            shop.fill_shelves().await?;
+            measurement(&shop).await
         };
-        running.stop().await?;
+        let measured = measured.await;
+        shop.close().await?;
         measured
     }
 
-    async fn open(running: &Running) -> Result<Self> {
-        let roles = running.database.roles.clone();
-        durability::check(&roles.service).await?;
-        let machine = Machine::describe(&roles.service).await?;
+    /// Opens one, with what there is on its shelves already.
+    pub(super) async fn open(settings: &Settings) -> Result<Self> {
+        let mut settings = settings.clone();
+        settings.run_privately(&Role::DEFAULT);
+        let running = Running::start(&settings, Clock::system()).await?;
+        match Self::around(&running).await {
+            Ok((machine, followed, following)) => Ok(Self {
+                address: running.address,
+                roles: running.database.roles.clone(),
+                machine,
+                followed,
+                following,
+                customers: Arc::default(),
+                opening: Uuid::new_v4(),
+                running,
+            }),
+            Err(error) => {
+                running.stop().await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn around(running: &Running) -> Result<(Machine, Followed, JoinHandle<Result<()>>)> {
+        durability::check(&running.database.roles.service).await?;
+        let machine = Machine::describe(&running.database.roles.service).await?;
         let (followed, following) = Followed::start(running.address).await?;
-        let address = running.address;
-        let shop = Self { address, roles, machine, followed, following, customers: Arc::default() };
-        let lists = Connection::open_many(address, 8).await?.into_iter().enumerate();
+        Ok((machine, followed, following))
+    }
+
+    /// Closes it; what was begun is finished.
+    pub(super) async fn close(self) -> Result<()> {
+        self.following.abort();
+        self.running.stop().await
+    }
+
+    /// Lists every product, and receives more units of it than anybody can buy.
+    pub(super) async fn fill_shelves(&self) -> Result<()> {
+        let lists = Connection::open_many(self.address, 8).await?.into_iter().enumerate();
         stream::iter(lists)
             .map(|(first, mut http)| async move {
                 for number in (first as u64..SKUS).step_by(8) {
@@ -86,15 +122,37 @@ impl Shop {
             .buffer_unordered(8)
             .try_collect::<Vec<()>>()
             .await?;
-        Ok(shop)
+        Ok(())
+    }
+
+    /// Waits until nothing is written any more: what follows on the last checkout is done.
+    pub(super) async fn settle(&self) -> Result<()> {
+        let mut before = None;
+        loop {
+            let head = self.running.store.head().await?;
+            if before == Some(head) {
+                return Ok(());
+            }
+            before = Some(head);
+            tokio::time::sleep(QUIET).await;
+        }
     }
 
     /// So many customers, each with a connection.
     pub(super) async fn customers(&self, count: usize) -> Result<Vec<Customer>> {
         let connections = Connection::open_many(self.address, count).await?;
-        let customer =
-            |http| Customer { http, followed: self.followed.clone(), numbers: Arc::clone(&self.customers) };
+        let customer = |http| Customer {
+            http,
+            followed: self.followed.clone(),
+            numbers: Arc::clone(&self.customers),
+            opening: self.opening,
+        };
         Ok(connections.into_iter().map(customer).collect())
+    }
+
+    /// The log, as its write side sees it.
+    pub(super) fn store(&self) -> &dyn EventStore {
+        &*self.running.store
     }
 
     /// How many checkouts were begun.
@@ -148,14 +206,31 @@ pub(super) struct Customer {
     pub(super) http: Connection,
     followed: Followed,
     numbers: Arc<AtomicU64>,
+    opening: Uuid,
 }
 
 impl Customer {
     /// Asks for what the next customer wants.
     pub(super) async fn check_out(&mut self) -> Result<Accepted> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let key = format!("bench-{number}");
+        let key = format!("bench-{}-{number}", self.opening.simple());
         self.http.post("/checkouts", &key, &cart(number)).await?.expect(StatusCode::ACCEPTED)?.read()
+    }
+
+    /// Waits until the money for it is taken, and looks at the order.
+    pub(super) async fn see_paid(&mut self, accepted: &Accepted) -> Result<()> {
+        let ending = self.followed.ending_of(accepted.order_id).await?;
+        let Ending::Paid(position) = ending else { anyhow::bail!("an order was rejected: {accepted:?}") };
+        let order = self.http.get(&format!("/orders/{}", accepted.order_id), Some(position)).await?;
+        let seen: Seen = order.expect(StatusCode::OK)?.read()?;
+        ensure!(
+            seen.status == "confirmed" && seen.payment_status == "captured",
+            "order {} is {} and its payment {}",
+            accepted.order_id,
+            seen.status,
+            seen.payment_status
+        );
+        Ok(())
     }
 }
 
@@ -169,17 +244,7 @@ struct Seen {
 impl Worker for Customer {
     async fn step(&mut self) -> Result<u64> {
         let accepted = self.check_out().await?;
-        let ending = self.followed.ending_of(accepted.order_id).await?;
-        let Ending::Paid(position) = ending else { anyhow::bail!("an order was rejected: {accepted:?}") };
-        let order = self.http.get(&format!("/orders/{}", accepted.order_id), Some(position)).await?;
-        let seen: Seen = order.expect(StatusCode::OK)?.read()?;
-        ensure!(
-            seen.status == "confirmed" && seen.payment_status == "captured",
-            "order {} is {} and its payment {}",
-            accepted.order_id,
-            seen.status,
-            seen.payment_status
-        );
+        self.see_paid(&accepted).await?;
         Ok(1)
     }
 }
