@@ -1,6 +1,6 @@
 # What a person does with this repository. Cargo does the work; this file only names it.
 
-.PHONY: demo serve test test-eventstoredb eventstoredb-tests next-release bench check setup help
+.PHONY: demo serve test test-eventstoredb eventstoredb-tests next-release bench growth check setup help
 
 help:
 	@echo "make demo    get what is missing, build, open a shop, sell, and check the books"
@@ -11,6 +11,7 @@ help:
 	@echo "make test-eventstoredb    what is promised of the log, against the server that EVENTSTOREDB_URL names"
 	@echo "make eventstoredb-tests   the same tests as files, to be carried to where a server is and no toolchain"
 	@echo "make bench   how fast this is, beside what the machine can do at best: ten minutes, and nothing else meanwhile"
+	@echo "make growth  what ten million events make slower, drawn into docs/growth.svg: half an hour, and 20 GiB of disk"
 	@echo "make check   format, lints, and the dependencies that must not exist"
 	@echo "make setup   get what is missing: PostgreSQL 15 or later"
 
@@ -87,6 +88,9 @@ BENCHES = append hot-stream read-all checkout flash-sale rebuild read tail scale
 
 bench: setup
 	cargo run --quiet --release -- bench $(BENCHES) --seconds 3 $(ARGS)
+
+growth: setup
+	cargo run --quiet --release -- bench growth --plot docs/growth.svg $(ARGS)
 
 check:
 	cargo fmt --all --check

@@ -13,11 +13,13 @@ mod flights;
 mod floor;
 mod followed;
 mod ground;
+mod growth;
 mod history;
 mod hot_stream;
 mod http;
 mod load;
 mod machine;
+mod plot;
 mod read;
 mod read_all;
 mod rebuild;
@@ -35,6 +37,7 @@ use clap::ValueEnum;
 
 pub use ground::Ground;
 pub use machine::Machine;
+pub use plot::{Line, Panel, svg};
 pub use report::{Aim, Figure, Floor, Latency, Report};
 pub use stages::{Stage, Stages};
 
@@ -61,6 +64,8 @@ pub enum Name {
     Tail,
     /// What several stores would bear, simulated from what one takes
     ScaleOut,
+    /// All of it from an empty store to one of ten million events
+    Growth,
 }
 
 impl Name {
@@ -76,6 +81,7 @@ impl Name {
             Self::Read => "read",
             Self::Tail => "tail",
             Self::ScaleOut => "scale-out",
+            Self::Growth => "growth",
         }
     }
 }
@@ -84,6 +90,8 @@ impl Name {
 pub struct Plan<'a> {
     /// How long each single measurement takes, apart from what it needs to be prepared.
     pub each: Duration,
+    /// How many events the log of `growth` gets.
+    pub events: u64,
     /// Told what is being measured now.
     pub progress: &'a (dyn Fn(&str) + Sync),
 }
@@ -116,6 +124,7 @@ async fn measure(name: Name, ground: &Ground, plan: &Plan<'_>) -> Result<Report>
         Name::Read => read::measure(ground, plan, &mut report).await?,
         Name::Tail => tail::measure(ground, plan, &mut report).await?,
         Name::ScaleOut => scale_out::measure(ground, plan, &mut report).await?,
+        Name::Growth => growth::measure(ground, plan, &mut report).await?,
     }
     Ok(report)
 }

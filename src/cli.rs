@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use counterfoil::{bench, config::Flags};
 use event_store::{NotAPosition, Position};
@@ -137,12 +137,8 @@ pub(crate) enum Command {
     /// --database-url, and leaves nothing behind. Build with --release for it, and leave the machine alone meanwhile.
     #[command(after_help = BENCHES)]
     Bench {
-        /// What to measure, one after the other
-        #[arg(value_enum, required = true)]
-        names: Vec<bench::Name>,
-        /// How long each single measurement takes
-        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
-        seconds: u64,
+        #[command(flatten)]
+        asked: Asked,
         #[command(flatten)]
         flags: Flags,
         /// Print each report as JSON, one a line
@@ -259,6 +255,23 @@ pub(crate) enum RelayCommand {
     },
 }
 
+/// What is to be measured, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Asked {
+    /// What to measure, one after the other
+    #[arg(value_enum, required = true)]
+    pub(crate) names: Vec<bench::Name>,
+    /// How long each single measurement takes
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+    /// How many events the log of `growth` gets; ten million take 15 GiB of disk
+    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    pub(crate) events: u64,
+    /// Draw what `growth` measured into this file, as SVG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
+}
+
 /// Where to set the checkpoint back to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RewindTo(Position);
@@ -295,7 +308,9 @@ const BENCHES: &str = "\
 Examples:
   counterfoil bench append                         how many events a second, from 1 to 256 writers
   counterfoil bench checkout flash-sale --json     whole checkouts over HTTP, for a program to read
-  make bench                                       everything, built to be fast";
+  counterfoil bench growth --plot growth.svg       what ten million events make slower, and what not
+  make bench                                       everything but growth, built to be fast
+  make growth                                      growth, built to be fast";
 
 /// Where history comes from.
 #[derive(Debug, Subcommand)]

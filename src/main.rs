@@ -46,8 +46,8 @@ async fn carry_out(command: Command) -> Result<ExitCode> {
             commands::tap(&settings(&flags, "warn,async_nats=off")?, &subject, from, json, count).await?;
         }
         Command::Status { url, json } => commands::status(&url, json).await?,
-        Command::Bench { names, seconds, flags, json } => {
-            commands::bench(&settings(&flags, "warn")?, &names, seconds, json).await?;
+        Command::Bench { asked, flags, json } => {
+            commands::bench(&settings(&flags, "warn")?, &asked, json).await?;
         }
         Command::CheckConfig { flags, json } => commands::check_config(&Settings::resolve(&flags)?, json),
     }

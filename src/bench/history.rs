@@ -9,7 +9,7 @@ use std::sync::{
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use event_store::{EventStore, ExpectedRevision, Filter, NewEvent, Position, RecordedEvent};
-use events::Category;
+use events::{Category, Metadata, StreamName};
 use futures::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
@@ -20,6 +20,9 @@ const PAGE: usize = 2_000;
 
 /// How many orders are written at once.
 const AT_ONCE: usize = 400;
+
+/// How many events a command of a checkout writes at most.
+const OF_A_COMMAND: usize = 8;
 
 /// The events of one order, in the order of the log, with its id.
 pub(super) type Order = (String, Vec<RecordedEvent>);
@@ -101,22 +104,40 @@ fn reservation(event: &RecordedEvent) -> Result<Option<String>> {
 async fn write_again(store: &dyn EventStore, (id, events): &Order) -> Result<()> {
     let new = Uuid::new_v4().to_string();
     for event in events {
-        let stream = match event.stream.category() {
-            "inventory" => event.stream.clone(),
-            category => {
-                let category = Category::ALL.into_iter().find(|known| known.as_str() == category);
-                category.context("a category of this release")?.stream(&new)
-            }
-        };
-        let payload = std::str::from_utf8(&event.payload)?.replace(id, &new);
-        let event = NewEvent {
-            id: Uuid::new_v4(),
-            name: event.name.clone(),
-            version: event.version,
-            payload: Bytes::from(payload),
-            metadata: event.metadata.clone(),
-        };
+        let (stream, event) = again(event, id, &new)?;
         store.append(&stream, ExpectedRevision::Any, vec![event]).await?;
     }
     Ok(())
+}
+
+/// What happened to the order `old`, as it would have happened to the order `new`.
+pub(super) fn again(event: &RecordedEvent, old: &str, new: &str) -> Result<(StreamName, NewEvent)> {
+    let stream = match event.stream.category() {
+        "inventory" => event.stream.clone(),
+        category => {
+            let category = Category::ALL.into_iter().find(|known| known.as_str() == category);
+            category.context("a category of this release")?.stream(new)
+        }
+    };
+    let payload = std::str::from_utf8(&event.payload)?.replace(old, new);
+    // Each command was carried out once, also those that this is said to come from; and what follows from a
+    // command has an id that does.
+    let namespace: Uuid = new.parse().context("orders have UUIDs")?;
+    let fresh = |id: Uuid| Uuid::new_v5(&namespace, id.as_bytes());
+    let command_id = fresh(event.metadata.command_id);
+    let derived = |from: &Uuid, index: usize| Uuid::new_v5(from, index.to_string().as_bytes());
+    let index = (0..OF_A_COMMAND).find(|index| derived(&event.metadata.command_id, *index) == event.id);
+    let event = NewEvent {
+        id: index.map_or_else(|| fresh(event.id), |index| derived(&command_id, index)),
+        name: event.name.clone(),
+        version: event.version,
+        payload: Bytes::from(payload),
+        metadata: Metadata {
+            command_id,
+            correlation_id: fresh(event.metadata.correlation_id),
+            causation_id: fresh(event.metadata.causation_id),
+            ..event.metadata.clone()
+        },
+    };
+    Ok((stream, event))
 }

@@ -51,6 +51,11 @@ pub(super) fn most_memory_mib() -> Option<f64> {
     Some(f64::from(kib) / 1024.0)
 }
 
+/// Begins anew with [`most_memory_mib`]; `false` where the kernel cannot.
+pub(super) fn forget_most_memory() -> bool {
+    fs::write("/proc/self/clear_refs", "5").is_ok()
+}
+
 /// The first value of a name in a file of names and values.
 fn field(path: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;

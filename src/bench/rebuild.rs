@@ -4,9 +4,10 @@
 use std::{sync::Arc, time::Instant};
 
 use anyhow::{Context, Result};
-use event_store::Position;
+use event_store::{EventStore, Position};
 use futures::TryStreamExt;
-use projections::{Definition, RebuildOptions};
+use platform::postgres::Databases;
+use projections::{Definition, Projector, RebuildOptions, Rebuilt};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 use tokio_util::sync::CancellationToken;
 
@@ -31,18 +32,8 @@ pub(super) async fn measure(ground: &Ground, plan: &Plan<'_>, report: &mut Repor
     for projection in projections::all() {
         let definition = projection.definition();
         plan.say(&format!("rebuilding {}", definition.name));
-        // As after a release that changed the rules: there is nothing to compare with.
-        outdate(definition, owner).await?;
         let began = Instant::now();
-        let rebuilt = projections::rebuild(
-            projection,
-            Arc::clone(&store),
-            database.roles.projector.clone(),
-            &RebuildOptions::default(),
-            Arc::new(|_| ()),
-            CancellationToken::new(),
-        )
-        .await?;
+        let rebuilt = anew(projection, &store, &database.roles).await?;
         let took = began.elapsed().as_secs_f64();
         let copying = copy_tables(definition, rebuilt.version, owner).await?;
         (ours, floor) = (ours + took, floor + copying);
@@ -63,6 +54,25 @@ pub(super) async fn measure(ground: &Ground, plan: &Plan<'_>, report: &mut Repor
     store.close().await;
     drop(store);
     database.close()
+}
+
+/// Rebuilds one as after a release that changed its rules: there is nothing to compare with.
+pub(super) async fn anew(
+    projection: Arc<dyn Projector>,
+    store: &Arc<dyn EventStore>,
+    roles: &Databases,
+) -> Result<Rebuilt> {
+    outdate(projection.definition(), &roles.owner).await?;
+    let rebuilt = projections::rebuild(
+        projection,
+        Arc::clone(store),
+        roles.projector.clone(),
+        &RebuildOptions::default(),
+        Arc::new(|_| ()),
+        CancellationToken::new(),
+    )
+    .await?;
+    Ok(rebuilt)
 }
 
 /// Makes the live version one of other rules.

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::Serialize;
 
-use super::{Machine, stages::Stages};
+use super::{Machine, plot::Panel, stages::Stages};
 use crate::table::{number, table};
 
 /// How long something took, in milliseconds.
@@ -40,6 +40,10 @@ pub enum Aim {
     Exactly(f64),
     /// 99 of 100 within so many milliseconds; on two cores.
     P99Below(f64),
+    /// Less than so much, everywhere.
+    Below(f64),
+    /// No more than so many times what it is held against.
+    AtMostOf(f64),
 }
 
 /// One thing that was measured.
@@ -85,6 +89,15 @@ impl Figure {
         self
     }
 
+    /// Held against the same elsewhere, both measured in turn. The ratio is the median of those of
+    /// neighbouring rounds, and not that of the two values.
+    #[must_use]
+    pub fn beside(mut self, what: impl Into<String>, value: f64, ratio: f64) -> Self {
+        self.floor = Some(Floor { what: what.into(), value });
+        self.ratio = Some(ratio);
+        self
+    }
+
     /// What it is to reach.
     #[must_use]
     pub fn aiming(mut self, aim: Aim) -> Self {
@@ -94,6 +107,8 @@ impl Figure {
             Aim::AtLeast(least) => self.value >= least,
             Aim::Exactly(value) => self.value == value,
             Aim::P99Below(ms) => self.latency.is_some_and(|latency| latency.p99_ms < ms),
+            Aim::Below(limit) => self.value < limit,
+            Aim::AtMostOf(most) => self.ratio.is_some_and(|ratio| ratio <= most),
         };
         self.aims.push((aim, reached));
         self
@@ -117,6 +132,9 @@ pub struct Report {
     /// Where the time goes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<Stages>,
+    /// What was measured at several sizes, to be drawn.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub panels: Vec<Panel>,
 }
 
 impl Report {
@@ -129,6 +147,7 @@ impl Report {
             figures: Vec::new(),
             remarks: Vec::new(),
             stages: Vec::new(),
+            panels: Vec::new(),
         }
     }
 
@@ -154,6 +173,8 @@ impl fmt::Display for Aim {
             Self::AtLeast(value) => write!(f, "≥ {}", grouped(*value)),
             Self::Exactly(value) => write!(f, "= {}", grouped(*value)),
             Self::P99Below(ms) => write!(f, "p99 < {ms} ms"),
+            Self::Below(limit) => write!(f, "< {}", grouped(*limit)),
+            Self::AtMostOf(ratio) => write!(f, "≤ {ratio} ×"),
         }
     }
 }

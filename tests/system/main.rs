@@ -5,6 +5,7 @@
 mod harness;
 
 mod bad_input;
+mod benches;
 mod changed_cart;
 mod crash_points;
 mod customers;
