@@ -84,7 +84,7 @@ struct Growth<'a> {
     copies: Copies,
     orders: Arc<Vec<Order>>,
     panels: Panels,
-    /// Memory of the first rebuild of a log that is not a small one, in MiB.
+    /// What the first rebuild of a log took that is not a small one, in MiB.
     memory_mib: Option<f64>,
 }
 
@@ -92,6 +92,8 @@ struct Growth<'a> {
 struct Size {
     events: f64,
     text: String,
+    /// Whether the log has hardly any events yet.
+    is_small: bool,
     is_last: bool,
 }
 
@@ -128,8 +130,7 @@ impl<'a> Growth<'a> {
         self.copies.grow(events, plan).await?;
         left.filled(place, began.elapsed());
         plan.say("looking whether the log is dense");
-        let size =
-            Size::of(copies::check_density(&database.roles.owner).await?, place + 1 == extent.sizes.len());
+        let size = Size::of(copies::check_density(&database.roles.owner).await?, place, extent);
         let store = database.log.open(&self.full).await?;
         let began = Instant::now();
         self.rebuild(&store, &database.roles, &size, report).await?;
@@ -144,7 +145,7 @@ impl<'a> Growth<'a> {
         Box::pin(self.checkouts(&empty, extent, &size, report)).await?;
         self.server.remove(&format!("empty_{place}")).await?;
         self.appends(&store, extent, &size, report).await?;
-        if place > 0 || extent.sizes.len() == 1 {
+        if !size.is_small || size.is_last {
             self.beside_a_subscriber(&store, &database, extent, &size, report).await?;
         }
         store.close().await;
@@ -162,7 +163,8 @@ impl<'a> Growth<'a> {
         size: &Size,
         report: &mut Report,
     ) -> Result<()> {
-        let is_told = machine::forget_most_memory();
+        // What earlier measurements have left in this process counts as well.
+        let before = machine::forget_most_memory().then(machine::most_memory_mib).flatten();
         let began = Instant::now();
         for projection in projections::all() {
             self.plan.say(&format!("rebuilding {} from {}", projection.definition().name, size.text));
@@ -172,20 +174,24 @@ impl<'a> Growth<'a> {
         ensure_nothing_is_parked(roles).await?;
         report.add(Figure::new(format!("all read models rebuilt, {}", size.text), rate, "events/s"));
         self.panels.rebuild.add("one after the other", size.events, rate);
-        let Some(most) = machine::most_memory_mib().filter(|_| is_told) else {
+        let Some((before, most)) = before.zip(machine::most_memory_mib()) else {
             report.remark("How much memory a rebuild takes cannot be found out on this machine.");
             return Ok(());
         };
-        let figure = Figure::new(format!("most memory meanwhile, {}", size.text), most, "MiB");
+        let what = format!("most memory meanwhile, {} (before: {before:.0} MiB)", size.text);
+        let figure = Figure::new(what, most, "MiB");
         let figure = figure.aiming(Aim::Below(MEMORY_MIB));
         report.add(match self.memory_mib {
             Some(first) if size.is_last => {
-                figure.against("at the first size", first).aiming(Aim::AtMostOf(NOISE))
+                figure.against("for a tenth of that", first).aiming(Aim::AtMostOf(NOISE))
             }
             _ => figure,
         });
-        self.memory_mib.get_or_insert(most);
+        if !size.is_small {
+            self.memory_mib.get_or_insert(most);
+        }
         self.panels.memory.add("this process", size.events, most);
+        self.panels.memory.add("before it begins", size.events, before);
         Ok(())
     }
 
@@ -325,9 +331,9 @@ impl<'a> Growth<'a> {
 }
 
 impl Size {
-    fn of(events: u64, is_last: bool) -> Self {
-        let events = as_number(events);
-        Self { events, text: format!("{} events", grouped(events)), is_last }
+    fn of(events: u64, place: usize, extent: &Extent) -> Self {
+        let (events, is_last) = (as_number(events), place + 1 == extent.sizes.len());
+        Self { events, text: format!("{} events", grouped(events)), is_small: place == 0, is_last }
     }
 
     /// A figure at this size beside that of the empty store. Only the largest log has to reach anything.
