@@ -40,9 +40,11 @@ impl Default for RunnerOptions {
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// How soon after one batch was begun the next one is: under load a transaction then serves many events. A batch
-/// that takes its time, because everybody wants the processor or the disk, gives the others twice as much.
-const PACE: Duration = Duration::from_millis(5);
+/// How soon after one batch was begun the next one is: under load a transaction then serves many events. Where
+/// everybody wants the processor a batch takes longer, and gives the others twice as much, within bounds: after a
+/// hiccup of the disk it is the readers who wait.
+const PACE_MIN: Duration = Duration::from_millis(5);
+const PACE_MAX: Duration = Duration::from_millis(20);
 const PACE_OF_TAKEN: u32 = 3;
 
 /// How long the checkpoint may stay behind events that the projection does not want. Most of them wait for one
@@ -231,7 +233,7 @@ async fn follow(
         }
         written?;
         if batch.events.len() < options.batch_events_max {
-            not_before = began + PACE.max(began.elapsed() * PACE_OF_TAKEN);
+            not_before = began + (began.elapsed() * PACE_OF_TAKEN).clamp(PACE_MIN, PACE_MAX);
         }
         batch = Batch { after: batch.through, events: Vec::new(), through: batch.through };
         nothing_since = None;
