@@ -10,7 +10,7 @@ help:
 	@echo "make next-release   what make test runs beside the executable, as the release after it"
 	@echo "make test-eventstoredb    what is promised of the log, against the server that EVENTSTOREDB_URL names"
 	@echo "make eventstoredb-tests   the same tests as files, to be carried to where a server is and no toolchain"
-	@echo "make bench   how fast this is, beside what the machine can do at best: ten minutes, and nothing else meanwhile"
+	@echo "make bench   how fast this is, beside what the machine can do at best: five minutes, and nothing else meanwhile"
 	@echo "make growth  what ten million events make slower, drawn into docs/growth.svg: half an hour, and 20 GiB of disk"
 	@echo "make check   format, lints, and the dependencies that must not exist"
 	@echo "make setup   get what is missing: PostgreSQL 15 or later"
@@ -40,8 +40,8 @@ next-release:
 	mv target/next-release/counterfoil.new target/next-release/counterfoil
 
 # The contract of the store, the appends of the simulation and the shop itself, against a server instead of what
-# stands in for one. Every test has a namespace of its own there, but a server with an empty log is best: the end of
-# a namespace that has no events yet is looked for through all that the server holds, which takes minutes in a long log.
+# stands in for one. Every test has a namespace of its own there, so that it can be run again on the same server; what
+# others have written is passed over, which takes longer the more it is (a second run: 300 s instead of 260).
 #
 # Where a server is, there is seldom a toolchain. `make eventstoredb-tests` puts the tests, the executable and this
 # file into target/eventstoredb-tests. In a copy of that folder, on a machine of the same kind that has PostgreSQL:

@@ -264,7 +264,7 @@ pub(crate) struct Asked {
     /// How long each single measurement takes
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) seconds: u64,
-    /// How many events the log of `growth` gets; ten million take 15 GiB of disk
+    /// How many events the log of `growth` gets; ten million take 20 GiB of disk
     #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     pub(crate) events: u64,
     /// Draw what `growth` measured into this file, as SVG
