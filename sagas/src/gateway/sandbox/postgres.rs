@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use events::ids::PaymentId;
+use serde::Deserialize;
+use serde_json::Value;
 use sqlx::{Connection, PgPool, postgres::PgConnectOptions, types::Json};
 
 use super::{
@@ -16,12 +18,18 @@ use crate::gateway::Call;
 /// The longest pause between two deliveries of one webhook.
 const BACKOFF_MAX: Duration = Duration::from_mins(1);
 
+/// How often a call is taken into a book that others write to at the same time.
+const TRIES_MAX: usize = 100;
+
 /// Why the books could not be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database failed.
     #[error("the provider's books cannot be reached: {0}")]
     Database(#[from] sqlx::Error),
+    /// Others wrote to the same book each time.
+    #[error("the provider's book of this payment is written to by too many at once")]
+    Contended,
     /// Their schema could not be made.
     #[error("the provider's books cannot be set up: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -76,21 +84,31 @@ impl Keeper {
 
     /// Takes a call into the books. `None` when its key was used before for something else.
     pub(super) async fn call(&self, call: &Call, now: DateTime<Utc>) -> Result<Option<Reply>, Error> {
-        loop {
-            let kept = self.book(call.payment_id).await?;
-            let mut book = kept.clone().unwrap_or_else(|| PaymentBook::new(call));
+        for _ in 0..TRIES_MAX {
+            let kept: Option<Value> =
+                sqlx::query_scalar("select book from sandbox.payments where payment_id = $1")
+                    .bind(call.payment_id.0)
+                    .fetch_optional(&self.pool)
+                    .await?;
+            let mut book = match &kept {
+                Some(kept) => {
+                    PaymentBook::deserialize(kept).map_err(|error| sqlx::Error::Decode(error.into()))?
+                }
+                None => PaymentBook::new(call),
+            };
             let Ok(reply) = book.call(call, now) else { return Ok(None) };
             // Somebody else's call may have come between.
             if self.replace(kept.as_ref(), &book, &reply, now).await? {
                 return Ok(Some(reply));
             }
         }
+        Err(Error::Contended)
     }
 
     /// Writes a book and the webhooks that are to be sent, if the book is still the one that was `kept`.
     async fn replace(
         &self,
-        kept: Option<&PaymentBook>,
+        kept: Option<&Value>,
         book: &PaymentBook,
         reply: &Reply,
         now: DateTime<Utc>,
@@ -113,7 +131,7 @@ impl Keeper {
         .bind(book.payment_id.0)
         .bind(Json(book))
         .bind(book.next_settlement())
-        .bind(kept.map(Json))
+        .bind(kept)
         .bind(notices)
         .bind(now)
         .fetch_one(&self.pool)
