@@ -5,12 +5,13 @@
 use std::sync::Arc;
 
 use events::StreamName;
+use futures::future::join_all;
 use sqlx::Row;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::{
     failure, number,
-    reading::{self, Reader, columns},
+    reading::{self, Failed, Reader, columns},
 };
 use crate::{RecordedEvent, StoreError};
 
@@ -66,25 +67,31 @@ async fn keep_reading(reader: Reader, waiting: Arc<Mutex<mpsc::UnboundedReceiver
             return;
         }
         asks.retain(|ask| !ask.answer.is_closed());
-        match read_together(&reader, &asks).await {
-            Ok(found) => {
-                for (ask, events) in asks.drain(..).zip(found) {
-                    let whole =
-                        events.and_then(|events| reading::without_holes(&ask.stream, ask.from, events));
-                    let _ = ask.answer.send(whole);
-                }
+        let found = match read_together(&reader, &asks).await {
+            Ok(found) => found,
+            // One of them may be to blame; the others must not suffer for it.
+            Err(failed) if failed.refused && asks.len() > 1 => {
+                join_all(asks.iter().map(|ask| read_alone(&reader, ask))).await
             }
-            Err(error) => {
-                for ask in asks.drain(..) {
-                    let _ = ask.answer.send(Err(error.clone()));
-                }
-            }
+            Err(failed) => asks.iter().map(|_| Err(failed.error.clone())).collect(),
+        };
+        for (ask, events) in asks.drain(..).zip(found) {
+            let whole = events.and_then(|events| reading::without_holes(&ask.stream, ask.from, events));
+            let _ = ask.answer.send(whole);
         }
     }
 }
 
+async fn read_alone(reader: &Reader, ask: &Ask) -> Found {
+    let found = read_together(reader, std::slice::from_ref(ask)).await.map_err(|failed| failed.error)?;
+    found.into_iter().next().unwrap_or(Ok(Vec::new()))
+}
+
 /// What each finds. An event that cannot be understood spoils the read of its own stream alone.
-async fn read_together(reader: &Reader, asks: &[Ask]) -> Result<Vec<Found>, StoreError> {
+async fn read_together(reader: &Reader, asks: &[Ask]) -> Result<Vec<Found>, Failed> {
+    if asks.is_empty() {
+        return Ok(Vec::new());
+    }
     let names: Vec<String> = asks.iter().map(|ask| ask.stream.as_str().to_owned()).collect();
     let from: Vec<i64> = asks.iter().map(|ask| number::to_sql(ask.from)).collect();
     let limits: Vec<i64> = asks.iter().map(|ask| i64::try_from(ask.limit).unwrap_or(i64::MAX)).collect();

@@ -207,7 +207,8 @@ impl Reader {
     ) -> Result<Vec<PgRow>, StoreError> {
         let reader = self.clone();
         let task = tokio::spawn(async move { reader.fetch(doing, query).await });
-        task.await.unwrap_or_else(|error| Err(failure::unavailable(doing, &error)))
+        let fetched = task.await.unwrap_or_else(|error| Err(failure::unavailable(doing, &error).into()));
+        fetched.map_err(|failed| failed.error)
     }
 
     /// Runs a query, and again when its connection turns out to be broken.
@@ -215,7 +216,7 @@ impl Reader {
         &self,
         doing: &'static str,
         query: impl Fn() -> Query<'static, Postgres, PgArguments>,
-    ) -> Result<Vec<PgRow>, StoreError> {
+    ) -> Result<Vec<PgRow>, Failed> {
         let mut attempt = 1;
         loop {
             let mut connection =
@@ -226,13 +227,29 @@ impl Reader {
                     attempt += 1;
                     connection.close_on_drop();
                 }
-                Ok(Err(error)) => return Err(failure::of_read(doing, &error)),
+                Ok(Err(error)) => {
+                    let refused = error.as_database_error().is_some();
+                    return Err(Failed { error: failure::of_read(doing, &error), refused });
+                }
                 Err(_) => {
                     connection.close_on_drop();
-                    return Err(failure::timed_out(doing));
+                    return Err(failure::timed_out(doing).into());
                 }
             }
         }
+    }
+}
+
+/// Why a query has no answer.
+pub(super) struct Failed {
+    pub(super) error: StoreError,
+    /// The server has answered, and refused it: something of what was asked for may be to blame.
+    pub(super) refused: bool,
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self { error, refused: false }
     }
 }
 

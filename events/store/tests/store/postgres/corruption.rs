@@ -2,10 +2,10 @@
 //! hole, and nothing is written that would hide it.
 
 use event_store::{
-    AppendError, Direction, EventStore, ExpectedRevision, Filter, Position, StoreError,
+    AppendError, Direction, EventStore, ExpectedRevision, Filter, Position, RecordedEvent, StoreError,
     postgres::PostgresStore,
 };
-use events::Category;
+use events::{Category, StreamName};
 use futures::{StreamExt, future::join_all};
 use platform::postgres::Databases;
 
@@ -68,6 +68,29 @@ async fn an_envelope_that_was_spoilt_is_reported_and_not_skipped() {
     assert!(is_corrupt(&store.read_stream(&stream("a"), Direction::Forwards, None, 10).await));
 }
 
+/// Reads forty streams together with one that is spoilt, and expects only that one to fail.
+async fn only_the_spoilt_one_fails(
+    store: &PostgresStore,
+    spoilt: &StreamName,
+    others: &[StreamName],
+    is_expected: impl Fn(&Result<Vec<RecordedEvent>, StoreError>) -> bool,
+) {
+    for _ in 0..5 {
+        let streams = others.iter().flat_map(|other| [other, spoilt]);
+        let reads = streams.map(|stream| async move {
+            (stream, store.read_stream(stream, Direction::Forwards, None, 10).await)
+        });
+        for (read, events) in join_all(reads).await {
+            if read == spoilt {
+                assert!(is_expected(&events), "{events:?}");
+            } else {
+                let events = events.unwrap();
+                assert!(events.len() == 2 && events.iter().all(|event| event.stream == *read), "{events:?}");
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_was_spoilt_spoils_no_other_that_is_read_together_with_it() {
     let (databases, store) = store_with_five_events().await;
@@ -76,22 +99,16 @@ async fn a_stream_that_was_spoilt_spoils_no_other_that_is_read_together_with_it(
         write(&store, other, some(2)).await;
     }
     tamper(&databases, "update event_store.events set metadata = '{}' where position = 2").await;
-    let spoilt = stream("a");
-    for _ in 0..5 {
-        let streams = others.iter().flat_map(|other| [other, &spoilt]);
-        let store = &store;
-        let reads = streams.map(|stream| async move {
-            (stream, store.read_stream(stream, Direction::Forwards, None, 10).await)
-        });
-        for (read, events) in join_all(reads).await {
-            if *read == spoilt {
-                assert!(is_corrupt(&events), "{events:?}");
-            } else {
-                let events = events.unwrap();
-                assert!(events.len() == 2 && events.iter().all(|event| event.stream == *read), "{events:?}");
-            }
-        }
+    only_the_spoilt_one_fails(&store, &stream("a"), &others, is_corrupt).await;
+    // The server itself fails over it, as over a page that is damaged.
+    for damage in [
+        "create policy damaged on event_store.events using (position <> 2 or 1 / (position - 2) = 1)",
+        "alter table event_store.events enable row level security",
+    ] {
+        tamper(&databases, damage).await;
     }
+    let is_refused = |answer: &Result<_, _>| matches!(answer, Err(StoreError::Unavailable { .. }));
+    only_the_spoilt_one_fails(&store, &stream("a"), &others, is_refused).await;
 }
 
 /// As after a copy was put back and the log was written on from there.
