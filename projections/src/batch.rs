@@ -140,8 +140,11 @@ pub(crate) async fn pass_over(
         .bind(positions::CHANNEL)
         .bind(positions::told(lease.definition.name, batch.through, lease.partition))
         .fetch_optional(db)
-        .await?
-        .ok_or_else(|| lease.fenced())?;
+        .await;
+    let done = match done {
+        Err(error) if checkpoints::are_gone(&error) => return Err(lease.fenced()),
+        done => done?.ok_or_else(|| lease.fenced())?,
+    };
     if done.try_get::<bool, _>(0)? {
         return Ok(done.try_get(2)?);
     }

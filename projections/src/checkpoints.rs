@@ -90,11 +90,12 @@ pub(crate) async fn write_beside_others(poison: Poison, tx: &mut PgConnection) -
     };
     match sqlx::raw_sql(sql).execute(tx).await {
         Ok(_) => Ok(true),
-        Err(error)
-            if error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("42P01")) =>
-        {
-            Ok(false)
-        }
+        Err(error) if are_gone(&error) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether a statement failed because the version was dropped.
+pub(crate) fn are_gone(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("42P01"))
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, postgres::PgArguments, query::Query};
 
-use crate::{Definition, Error, batch::Poison, checkpoints, parked, partition::Partition};
+use crate::{Definition, Error, parked, partition::Partition};
 
 /// The right to write one version or one partition of it, for as long as nobody has taken it over.
 #[derive(Debug, Clone, Copy)]
@@ -114,18 +114,9 @@ impl Lease {
         Ok(())
     }
 
-    /// Checks the token inside a transaction that writes `shard`, keeps anybody from taking the lease over
-    /// until it ends, and answers which streams are parked. Several workers may hold this lock at once, and
-    /// renewing does not wait for it. The search path must be the version's schema.
-    pub(crate) async fn check(
-        &self,
-        shard: i16,
-        poison: Poison,
-        tx: &mut PgConnection,
-    ) -> Result<Vec<String>, Error> {
-        if shard != 0 && !checkpoints::write_beside_others(poison, tx).await? {
-            return Err(self.fenced());
-        }
+    /// Checks the token inside a transaction, keeps anybody from taking the lease over until it ends, and answers
+    /// which streams are parked. Several workers may hold this lock at once, and renewing does not wait for it.
+    pub(crate) async fn check(&self, tx: &mut PgConnection) -> Result<Vec<String>, Error> {
         let sql = format!("{} for key share", self.held());
         let held = self.bind(sqlx::query(AssertSqlSafe(sql))).fetch_optional(&mut *tx).await?;
         held.ok_or_else(|| self.fenced())?;
@@ -193,7 +184,7 @@ mod tests {
     use super::*;
     use crate::{
         Projector,
-        batch::{self, Batch},
+        batch::{self, Batch, Poison},
         checkpoints, database, sales, versions,
     };
 
@@ -258,8 +249,10 @@ mod tests {
         let next =
             versions::create(definition, versions::State::Scratch, 1, 1, &mut second_db).await.unwrap();
         let second = Lease::take(definition, next, Partition::WHOLE, "second", &mut second_db).await.unwrap();
-        let late = batch::write(&sales::Sales, &first, 1, &batch(0, 1), &mut first_db).await;
-        assert!(matches!(late, Err(Error::Fenced { .. })), "{late:?}");
+        for shard in [0, 1] {
+            let late = batch::write(&sales::Sales, &first, shard, &batch(0, 1), &mut first_db).await;
+            assert!(matches!(late, Err(Error::Fenced { .. })), "{late:?}");
+        }
         assert!(next > dropped && second.token > first.token);
     }
 

@@ -15,9 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Definition, Error, PARTITIONS_MAX, Projector,
-    batch::Poison,
-    checkpoints, database,
+    Definition, Error, PARTITIONS_MAX, Projector, checkpoints, database,
     digest::{self, Compared, Difference, Side},
     lease::{LEASE, Lease},
     partition::Partition,
@@ -257,7 +255,7 @@ impl Site {
         }
         if live.partitions > 1 {
             let mut tx = db.begin().await?;
-            lease.check(0, Poison::IsFound, &mut tx).await?;
+            lease.check(&mut tx).await?;
             checkpoints::split(live.partitions, &mut tx).await?;
             tx.commit().await?;
             let shards = checkpoints::shards(db).await?;

@@ -40,7 +40,7 @@ impl Default for RunnerOptions {
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// How soon after one batch was begun the next one is: under load a transaction then serves many events. Where
+/// How soon after one batch was begun the next one is, at the end of the log: under load a transaction then serves many events. Where
 /// everybody wants the processor a batch takes longer, and gives the others twice as much, within bounds: after a
 /// hiccup of the disk it is the readers who wait.
 const PACE_MIN: Duration = Duration::from_millis(5);
@@ -204,6 +204,7 @@ async fn follow(
     let mut not_before = renewed;
     let mut batch = Batch { after: checkpoint, events: Vec::new(), through: checkpoint };
     let mut nothing_since: Option<Instant> = None;
+    let mut caught_up = true;
     loop {
         let nothing_until = nothing_since.map(|since| since + PACE_OF_NOTHING);
         tokio::select! {
@@ -211,7 +212,7 @@ async fn follow(
             () = shutdown.cancelled() => return Ok(()),
             page = async { tokio::time::sleep_until(not_before).await; pages.next().await } => {
                 let Some(page) = page else { return Ok(()) };
-                gather(lease.partition, &mut batch, page?, &mut pages, options.batch_events_max)?;
+                caught_up = gather(lease.partition, &mut batch, page?, &mut pages, options.batch_events_max)?;
                 let waits = nothing_since.get_or_insert_with(Instant::now).elapsed() < PACE_OF_NOTHING;
                 if batch.events.is_empty() && waits {
                     continue;
@@ -232,7 +233,7 @@ async fn follow(
             batch::write(projection, lease, shard, &before, db).await?;
         }
         written?;
-        if batch.events.len() < options.batch_events_max {
+        if caught_up {
             not_before = began + (began.elapsed() * PACE_OF_TAKEN).clamp(PACE_MIN, PACE_MAX);
         }
         batch = Batch { after: batch.through, events: Vec::new(), through: batch.through };
@@ -245,24 +246,24 @@ async fn follow(
 }
 
 /// Puts pages that are there already into one batch, so that one transaction serves them all. What belongs to
-/// other partitions is read, and passed over.
+/// other partitions is read, and passed over. Answers whether that is the end of the log.
 fn gather(
     partition: Partition,
     batch: &mut Batch,
     first: Page,
     pages: &mut BoxStream<'static, Result<Page, event_store::StoreError>>,
     events_max: usize,
-) -> Result<(), Error> {
-    let mut read = 0;
+) -> Result<bool, Error> {
+    let (mut read, mut end) = (0, false);
     let mut next = Some(first);
     while let Some(page) = next.take() {
         read += page.events.len();
         let ours = |event: &RecordedEvent| !partition.is_part() || partition.has(&event.stream);
         batch.events.extend(page.events.into_iter().filter(ours));
-        batch.through = page.scanned;
+        (batch.through, end) = (page.scanned, page.end);
         if read < events_max {
             next = pages.next().now_or_never().flatten().transpose()?;
         }
     }
-    Ok(())
+    Ok(end)
 }

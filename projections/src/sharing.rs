@@ -1,6 +1,6 @@
-//! The read models of this process, and of those that are split the partitions: its fair share of all. It says regularly that it is there, takes
-//! what falls to it, and gives back at the end of a batch what another process is to have. **A share is no
-//! right to write**: that is the lease's, which each runner takes for itself.
+//! What this process keeps of all read models, or of their partitions where they are split: its fair share. It
+//! says regularly that it is there, takes what falls to it, and gives back at the end of a batch what another
+//! process is to have. **A share is no right to write**: that is the lease's, which each runner takes for itself.
 
 mod able;
 mod members;

@@ -76,6 +76,7 @@ impl ReadModels {
         projection: &'static str,
         conditions: &Conditions,
     ) -> Result<Snapshot, Problem> {
+        let mut waited = false;
         loop {
             let snapshot = self.open(projection).await.map_err(refusal::failed)?;
             let Some(wanted) = conditions.at_least.filter(|wanted| snapshot.position < *wanted) else {
@@ -83,8 +84,11 @@ impl ReadModels {
             };
             // Whoever waits holds no connection.
             drop(snapshot);
-            self.positions.forget(projection);
+            if waited {
+                self.positions.forget(projection);
+            }
             self.wait_for(projection, wanted, conditions).await?;
+            waited = true;
         }
     }
 

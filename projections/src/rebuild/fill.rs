@@ -15,7 +15,7 @@ use tokio::{
 use super::{Progress, Site, Stage};
 use crate::{
     Error,
-    batch::{self, Batch, Poison},
+    batch::{self, Batch},
     checkpoints, database,
     lease::{LEASE, Lease},
     partition::share_of,
@@ -166,7 +166,7 @@ impl Site {
             return Ok(());
         }
         let mut tx = db.begin().await?;
-        lease.check(0, Poison::IsFound, &mut tx).await?;
+        lease.check(&mut tx).await?;
         checkpoints::join(position, &mut tx).await?;
         tx.commit().await?;
         Ok(())
@@ -193,7 +193,7 @@ impl Site {
         }
         self.say(Stage::Indexing, position, position);
         let mut tx = db.begin().await?;
-        lease.check(0, Poison::IsFound, &mut tx).await?;
+        lease.check(&mut tx).await?;
         checkpoints::join(position, &mut tx).await?;
         let definition = self.projection.definition();
         sqlx::raw_sql(definition.indexes).execute(&mut *tx).await?;

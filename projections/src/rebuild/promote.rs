@@ -75,7 +75,7 @@ impl Site {
         let mut tx = db.begin().await?;
         sqlx::query("set local lock_timeout = '1s'").execute(&mut *tx).await?;
         let live = versions::stop_live(definition, &mut tx).await?;
-        let parked = lease.check(0, Poison::IsFound, &mut tx).await?;
+        let parked = lease.check(&mut tx).await?;
         let after = checkpoints::of_shard(0, &mut tx).await?;
         let mut through = after;
         if let Some(live) = live {

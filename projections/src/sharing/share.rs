@@ -90,6 +90,7 @@ mod tests {
         assert_eq!(counts(&given, &all), [4, 3]);
         assert_eq!(share_out(&[work(&[], Some("old"))]), [None]);
     }
+
     #[test]
     fn partitions_fill_up_the_shares_and_change_nothing_about_the_rest() {
         let (all, newer) = (["old", "new"], ["new"]);
