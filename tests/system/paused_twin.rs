@@ -3,7 +3,10 @@
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Books, Client, PrivateDatabase, Server, ServerOptions, eventually, key};
+use crate::{
+    harness::{Books, Client, PrivateDatabase, Server, ServerOptions, eventually, key},
+    shared_out::read_models_shared_out,
+};
 
 /// Two servers on one database; the first one has had all leases before the second came.
 pub(crate) async fn twins(
@@ -46,10 +49,12 @@ pub(crate) async fn pause_and_wake(first: &Server, second: &Server, paused: Paus
     for _ in 0..20 {
         order_ids.push(two.place(&key("meanwhile"), &[("MUG", 1)], "tok_approve").await);
     }
-    // The second has taken over when it completes what it was asked for, and what the first left.
+    // The second has taken over when it completes what it was asked for, and what the first left, and keeps the
+    // read models that these do not show in, too.
     for order_id in &order_ids {
         two.order_at(order_id, "confirmed", "captured").await;
     }
+    read_models_shared_out(second, &[7]).await;
     first.signal(Signal::SIGCONT);
     for n in 0..20 {
         let client: &Client = if n % 2 == 0 { &one } else { &two };

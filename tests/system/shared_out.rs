@@ -67,7 +67,7 @@ async fn a_second_process_gets_half_of_the_work_and_all_of_it_when_the_first_is_
 }
 
 /// How many read models each process keeps, most first, once they are shared out like this.
-async fn read_models_shared_out(server: &Server, expected: &[usize]) {
+pub(crate) async fn read_models_shared_out(server: &Server, expected: &[usize]) {
     eventually(&format!("the read models are shared out {expected:?}"), || async {
         let status = server.client().try_get("/status").await?.body;
         let mut shares = BTreeMap::<String, usize>::new();
