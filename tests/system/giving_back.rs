@@ -225,10 +225,11 @@ async fn at_once(client: &Client, path: &str, times: usize, body: &Value) -> usi
     accepted
 }
 
-/// An order of ten pounds whose payment is authorized, and nobody there who takes it further: the process
-/// was killed when it had recorded the authorization, and the next one only takes commands.
+/// An order of ten pounds whose payment is authorized, and nobody there who takes it further: the process was
+/// killed when the checkout had noted the authorization (which comes third, after its beginning and its stock)
+/// and had done nothing about it, and the next one only takes commands.
 async fn authorized_and_left_alone() -> (Server, String) {
-    let crash_at = Some("saga.answer_recorded:1".to_owned());
+    let crash_at = Some("saga.event_appended:3".to_owned());
     let mut server = Server::start_with(ServerOptions { crash_at, ..ServerOptions::default() }).await;
     server.client().stock("MUG", 1000, 10).await;
     server.client().try_post("/checkouts", "parts", &checkout(&[("MUG", 1)], "tok_approve")).await;
