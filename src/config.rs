@@ -35,7 +35,8 @@ pub struct Flags {
     #[arg(long, value_name = "ADDRESS")]
     pub sandbox_listen: Option<String>,
     /// The NATS server, with JetStream, that the role relay publishes every event to, as in
-    /// `nats://user:password@host:4222`; several of one cluster with commas between them
+    /// `nats://user:password@host:4222`; several of one cluster with commas between them. With the log in
+    /// `EventStoreDB`, processes of every role wake each other up through it
     #[arg(long, value_name = "URL")]
     pub nats_url: Option<String>,
     /// How long a checkout may take before it is given up, in seconds [default: 900]
@@ -136,7 +137,8 @@ pub struct Settings {
     pub sandbox_listen: SocketAddr,
     /// The secret that webhooks are signed with.
     pub webhook_secret: String,
-    /// The NATS server that events are published to; there is one when the role relay runs.
+    /// The NATS server that events are published to, and that processes wake each other up through; there is one
+    /// when the role relay runs.
     pub nats_url: Option<String>,
     /// How long a checkout may take before it is given up.
     pub checkout_deadline: Duration,

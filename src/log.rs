@@ -60,6 +60,11 @@ impl Log {
         }
     }
 
+    /// Whether those who only read it have rights of their own there.
+    pub(crate) fn knows_roles(&self) -> bool {
+        self.tables().is_some()
+    }
+
     /// Its own tables, where it has some, for those who count.
     pub fn tables(&self) -> Option<&PgConnectOptions> {
         match self {

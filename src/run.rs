@@ -86,6 +86,7 @@ impl Running {
             let remembering = log::remember_the_first(Arc::clone(&store), database.roles.service.clone());
             tokio::spawn(shutdown.token().run_until_cancelled_owned(remembering));
         }
+        nats::wake(settings, &*store, &shutdown).await?;
         let commands = Commands::new(Arc::clone(&store));
         let mut routes = Router::new();
         let mut health = Health::new();
@@ -198,13 +199,13 @@ impl Running {
 }
 
 /// The log, for those who follow it: where other roles of this process append, they share what these know
-/// of it already.
+/// of it already, and where the log knows no roles there is nothing to be kept apart.
 async fn to_follow(
     settings: &Settings,
     database: &Database,
     store: &Arc<dyn EventStore>,
 ) -> Result<Arc<dyn EventStore>> {
-    if settings.runs(Role::Write) || settings.runs(Role::Sagas) {
+    if settings.runs(Role::Write) || settings.runs(Role::Sagas) || !database.log.knows_roles() {
         return Ok(Arc::clone(store));
     }
     database.log.open_to_read(settings).await

@@ -1,11 +1,13 @@
-//! The relay's part in a process. What is wrong with the setting is said at the start, with where its value
-//! came from; a server that is only away for now is waited for.
+//! What a process uses NATS for: to publish events, if it runs the relay, and to be woken up, if the log is where
+//! nothing else wakes it. What is wrong with the setting is said at the start, with where its value came from; a
+//! server that is only away for now is waited for.
 
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use event_store::EventStore;
-use relay::{Address, Options, Progress, Relay};
+use platform::shutdown::Shutdown;
+use relay::{Address, InvalidAddress, NatsError, Options, Progress, Relay};
 
 use crate::{
     config::{Role, Settings},
@@ -18,15 +20,37 @@ pub(super) async fn address(settings: &Settings) -> Result<Option<Address>> {
     if !settings.runs(Role::Relay) {
         return Ok(None);
     }
-    let url = settings.nats_url.as_deref().context("nats_url is not set")?;
-    let address: Address = url.parse().map_err(|error| at_fault(settings, &error))?;
-    if let Err(error) = relay::check(&address).await {
-        if error.is_of_configuration() {
-            return Err(at_fault(settings, &error));
-        }
-        tracing::warn!(%error, "NATS is not there yet; the relay waits for it");
-    }
+    let address = parse(settings)?.context("nats_url is not set")?;
+    usable(settings, relay::check(&address).await)?;
     Ok(Some(address))
+}
+
+/// Lets this process and those that share its log wake each other up, if somebody has to, and NATS is there for it.
+/// Who only answers queries neither appends nor follows.
+pub(super) async fn wake(settings: &Settings, store: &dyn EventStore, shutdown: &Shutdown) -> Result<()> {
+    let wakes = |role: &Role| *role != Role::Read;
+    let Some(hints) = store.hints().filter(|_| settings.roles.iter().any(wakes)) else { return Ok(()) };
+    let Some(address) = parse(settings)? else { return Ok(()) };
+    usable(settings, relay::wake::check(&address).await)?;
+    shutdown.spawn("hints", relay::wake::wake_each_other(address, hints, shutdown.token()));
+    Ok(())
+}
+
+fn parse(settings: &Settings) -> Result<Option<Address>> {
+    let url = settings.nats_url.as_deref();
+    url.map(|url| url.parse().map_err(|error: InvalidAddress| at_fault(settings, &error))).transpose()
+}
+
+/// Fails when waiting does not help.
+fn usable(settings: &Settings, checked: Result<(), NatsError>) -> Result<()> {
+    match checked {
+        Ok(()) => Ok(()),
+        Err(error) if error.is_of_configuration() => Err(at_fault(settings, &error)),
+        Err(error) => {
+            tracing::warn!(%error, "NATS is not there yet; it is waited for");
+            Ok(())
+        }
+    }
 }
 
 /// The relay of this process.
@@ -41,8 +65,13 @@ pub(super) fn relay(
 }
 
 fn at_fault(settings: &Settings, error: &impl std::fmt::Display) -> anyhow::Error {
+    let otherwise = if settings.runs(Role::Relay) {
+        "leave the role relay out of --roles"
+    } else {
+        "go without: processes then look for each other's events by and by"
+    };
     anyhow!(
-        "{}. Correct it with --nats-url or COUNTERFOIL_NATS_URL, or leave the role relay out of --roles",
+        "{}. Correct it with --nats-url or COUNTERFOIL_NATS_URL, or {otherwise}",
         settings.at_fault("nats_url", error)
     )
 }

@@ -26,4 +26,5 @@ mod rolling_upgrade;
 mod shared_out;
 mod simulation;
 mod unknown_outcomes;
+mod waking;
 mod webhooks;

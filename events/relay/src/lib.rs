@@ -1,5 +1,6 @@
 //! The relay hands every event of the log on to NATS JetStream, in order, for systems outside of Counterfoil:
-//! mail, warehouse, search. The tap is an example of what such a system does with them.
+//! mail, warehouse, search. The tap is an example of what such a system does with them. Processes of Counterfoil
+//! use NATS only to wake each other up.
 //!
 //! **NATS is never trusted with the truth.** The checkpoint is ours, and it only passes events that JetStream
 //! has acknowledged; whatever NATS loses, doubles or delays, the log is where it is put right.
@@ -15,6 +16,7 @@ mod server;
 mod strangers;
 mod stream;
 pub mod tap;
+pub mod wake;
 
 pub use address::{Address, InvalidAddress};
 pub use condition::{Condition, NotReady};

@@ -172,7 +172,7 @@ pub(crate) async fn connect(
     }
 }
 
-async fn why_lost(server: &str, mut lost: watch::Receiver<Option<Loss>>) -> NatsError {
+pub(crate) async fn why_lost(server: &str, mut lost: watch::Receiver<Option<Loss>>) -> NatsError {
     let server = server.to_owned();
     let loss = lost.wait_for(Option::is_some).await.ok().and_then(|loss| loss.clone());
     match loss {

@@ -10,8 +10,8 @@
 //! - **Every append expects a revision**, also one that expects nothing: only then does the server
 //!   recognize a repeat. Whether the answer is that of the first time is told by an id that each append
 //!   writes into its events, and that is read back.
-//! - **Followers read finite pages** and are woken by a poll. The client's subscriptions spin when a
-//!   server ends one cleanly.
+//! - **Followers read finite pages** and are woken by a poll, or sooner by the [`Hints`] of other processes.
+//!   The client's subscriptions spin when a server ends one cleanly.
 //! - **One server can hold several shops**, each under a `namespace` of the URL, which is the first part
 //!   of its streams' names. Events of others are passed over, as are the server's own.
 //!
@@ -49,13 +49,14 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use events::StreamName;
 use futures::stream::BoxStream;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::{address::Address, appending::Appender, reading::Reader, session::Session};
 use crate::{
-    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, IdScope, NewEvent, Numbering,
-    OpenError, Page, Position, RecordedEvent, StoreError, follow, follow::Wakes,
+    AppendError, Appended, Direction, EventStore, ExpectedRevision, Filter, Hints, IdScope, NewEvent,
+    Numbering, OpenError, Page, Position, RecordedEvent, StoreError, follow, follow::Wakes,
 };
 
 /// How an [`EventStoreDbStore`] deals with load and outages. The defaults suit a service.
@@ -101,6 +102,8 @@ struct Inner {
     reader: Reader,
     appender: Appender,
     wakes: Arc<Wakes>,
+    appended: Arc<Wakes>,
+    look: Arc<Notify>,
     watching: CancellationToken,
 }
 
@@ -129,11 +132,13 @@ impl EventStoreDbStore {
         };
         let wakes = Arc::new(Wakes::new());
         wakes.raise(end);
-        let watching = CancellationToken::new();
-        let watch = watching::watch(reader.clone(), Arc::clone(&wakes), settings.poll_interval);
+        let (watching, look) = (CancellationToken::new(), Arc::new(Notify::new()));
+        let watch =
+            watching::watch(reader.clone(), Arc::clone(&wakes), Arc::clone(&look), settings.poll_interval);
         tokio::spawn(watching.clone().run_until_cancelled_owned(watch));
-        let appender = Appender::new(reader.clone(), Arc::clone(&wakes), settings);
-        Ok(Self { inner: Arc::new(Inner { reader, appender, wakes, watching }) })
+        let appended = Arc::new(Wakes::new());
+        let appender = Appender::new(reader.clone(), Arc::clone(&wakes), Arc::clone(&appended), settings);
+        Ok(Self { inner: Arc::new(Inner { reader, appender, wakes, appended, look, watching }) })
     }
 }
 
@@ -207,9 +212,15 @@ impl EventStore for EventStoreDbStore {
         follow::follow(self.clone(), self.inner.wakes.subscribe(), after, filter)
     }
 
+    fn hints(&self) -> Option<Hints> {
+        let Inner { wakes, appended, look, .. } = &*self.inner;
+        Some(Hints::new(appended, Arc::clone(wakes), Arc::clone(look)))
+    }
+
     async fn close(&self) {
         self.inner.appender.close().await;
         self.inner.wakes.end();
+        self.inner.appended.end();
         self.inner.watching.cancel();
     }
 }

@@ -46,6 +46,11 @@ impl Wakes {
         self.with_head(|sender| sender.as_ref().map_or(Position::START, |sender| *sender.borrow()))
     }
 
+    /// Whether anybody would wake up.
+    pub(crate) fn are_awaited(&self) -> bool {
+        self.with_head(|sender| sender.as_ref().is_some_and(|sender| sender.receiver_count() > 0))
+    }
+
     /// Lets everybody who waits know that nothing more will come.
     pub(crate) fn end(&self) {
         self.with_head(|sender| drop(sender.take()));

@@ -8,6 +8,7 @@ mod error;
 #[cfg(feature = "eventstoredb")]
 pub mod eventstoredb;
 mod follow;
+mod hints;
 pub mod limits;
 pub mod memory;
 mod open;
@@ -16,6 +17,7 @@ mod position;
 pub mod postgres;
 
 pub use error::{AppendError, FoundEvent, StoreError};
+pub use hints::Hints;
 pub use open::{OpenError, open};
 pub use port::{
     Appended, Direction, EventStore, ExpectedRevision, Filter, IdScope, NewEvent, Page, RecordedEvent,

@@ -9,7 +9,7 @@ use events::{Category, Metadata, StreamName};
 use futures::stream::BoxStream;
 use uuid::Uuid;
 
-use crate::{AppendError, Numbering, Position, StoreError};
+use crate::{AppendError, Hints, Numbering, Position, StoreError};
 
 /// What a caller knows of the stream that it appends to. Revisions count from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -209,6 +209,12 @@ pub trait EventStore: Send + Sync + fmt::Debug + 'static {
     ///
     /// Ends when the store is closed.
     fn follow(&self, after: Position, filter: Filter) -> BoxStream<'static, Result<Page, StoreError>>;
+
+    /// What the processes that share this log have to tell each other, so that followers hear of an append at
+    /// once; `None` where the engine tells them.
+    fn hints(&self) -> Option<Hints> {
+        None
+    }
 
     /// Finishes the appends that were begun and takes no more.
     async fn close(&self);

@@ -10,3 +10,4 @@ mod published;
 mod starting;
 mod tapped;
 mod twins;
+mod waking;

@@ -42,6 +42,8 @@ struct Shared {
     reader: Reader,
     known: KnownStreams,
     wakes: Arc<Wakes>,
+    /// How far reaches what was appended here, for the hints to others.
+    appended: Arc<Wakes>,
     turns: Semaphore,
     give_up_after: Duration,
     timeout: Duration,
@@ -70,11 +72,12 @@ enum Setback {
 }
 
 impl Appender {
-    pub(super) fn new(reader: Reader, wakes: Arc<Wakes>, settings: Settings) -> Self {
+    pub(super) fn new(reader: Reader, wakes: Arc<Wakes>, appended: Arc<Wakes>, settings: Settings) -> Self {
         let shared = Shared {
             reader,
             known: KnownStreams::new(settings.known_ids_max),
             wakes,
+            appended,
             turns: Semaphore::new(settings.appends_at_once_max),
             give_up_after: settings.give_up_after,
             timeout: settings.append_timeout,
@@ -149,6 +152,7 @@ impl Shared {
             match self.attempt(&append).await {
                 Ok(appended) => {
                     self.wakes.raise(appended.position);
+                    self.appended.raise(appended.position);
                     return Ok(appended);
                 }
                 Err(Setback::Refused(error)) => return Err(error),

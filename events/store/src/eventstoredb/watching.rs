@@ -3,13 +3,21 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::{sync::Notify, time::sleep};
+
 use super::reading::Reader;
 use crate::follow::Wakes;
 
-/// Looks again and again, for as long as it is polled.
-pub(super) async fn watch(reader: Reader, wakes: Arc<Wakes>, every: Duration) {
+/// The shortest time from one look to the next.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Looks again and again, and whenever it is told to, for as long as it is polled.
+pub(super) async fn watch(reader: Reader, wakes: Arc<Wakes>, look: Arc<Notify>, every: Duration) {
     loop {
-        tokio::time::sleep(every).await;
+        tokio::select! {
+            () = look.notified() => {}
+            () = sleep(every) => {}
+        }
         match reader.end_of_everything().await {
             Ok(end) => {
                 wakes.raise(end);
@@ -17,5 +25,7 @@ pub(super) async fn watch(reader: Reader, wakes: Arc<Wakes>, every: Duration) {
             // Whoever follows reads for itself, and hears of it there.
             Err(failure) => tracing::debug!(%failure, "could not look for appends"),
         }
+        // Whoever hints again and again makes nobody do nothing but look.
+        sleep(PAUSE.min(every)).await;
     }
 }
