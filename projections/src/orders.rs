@@ -187,10 +187,13 @@ pub(crate) fn units_of(placed: &Placed) -> Result<i64, ApplyError> {
         .ok_or(ApplyError::Overflow)
 }
 
+/// Writes orders that were placed in the batch, as it leaves them.
 async fn write_placed(changes: &BTreeMap<Uuid, Change<'_>>, db: &mut PgConnection) -> Result<(), ApplyError> {
     let (mut orders, mut customers, mut currencies) = (Vec::new(), Vec::new(), Vec::new());
     let (mut totals, mut units, mut placed_at) = (Vec::new(), Vec::new(), Vec::new());
     let (mut origins, mut references, mut countries) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut statuses, mut reasons) = (Vec::new(), Vec::new());
+    let (mut revisions, mut updated_at) = (Vec::new(), Vec::new());
     for (order, change) in changes {
         let Some((placed, at)) = change.placed else { continue };
         let (origin, reference, country) = match &placed.origin {
@@ -208,17 +211,20 @@ async fn write_placed(changes: &BTreeMap<Uuid, Change<'_>>, db: &mut PgConnectio
         origins.push(origin);
         references.push(reference);
         countries.push(country);
+        statuses.push(change.status);
+        reasons.push(change.reason.as_ref().map(Json));
+        revisions.push(change.revision);
+        updated_at.push(change.at);
     }
     if orders.is_empty() {
         return Ok(());
     }
     sqlx::query(
-        "insert into orders (order_id, customer_id, status, currency, total, units, origin, reference,
-                             country, revision, placed_at, updated_at)
-         select order_id, customer_id, 'placed', currency, total, units, origin, reference, country, 0, at, at
-         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::text[],
-                     $8::text[], $9::timestamptz[])
-             as placed (order_id, customer_id, currency, total, units, origin, reference, country, at)",
+        "insert into orders (order_id, customer_id, currency, total, units, origin, reference, country,
+                             placed_at, status, reason, revision, updated_at)
+         select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::bigint[], $6::text[],
+                              $7::text[], $8::text[], $9::timestamptz[], $10::text[], $11::jsonb[],
+                              $12::bigint[], $13::timestamptz[])",
     )
     .bind(orders)
     .bind(customers)
@@ -229,6 +235,10 @@ async fn write_placed(changes: &BTreeMap<Uuid, Change<'_>>, db: &mut PgConnectio
     .bind(references)
     .bind(countries)
     .bind(placed_at)
+    .bind(statuses)
+    .bind(reasons)
+    .bind(revisions)
+    .bind(updated_at)
     .execute(db)
     .await?;
     Ok(())
@@ -266,15 +276,16 @@ async fn write_lines(changes: &BTreeMap<Uuid, Change<'_>>, db: &mut PgConnection
     Ok(())
 }
 
+/// Writes what became of orders that were placed before.
 async fn write_changed(
     changes: &BTreeMap<Uuid, Change<'_>>,
     db: &mut PgConnection,
 ) -> Result<(), ApplyError> {
+    let changes: Vec<_> = changes.iter().filter(|(_, change)| change.placed.is_none()).collect();
     if changes.is_empty() {
         return Ok(());
     }
-    let reasons: Vec<Option<Json<&Value>>> =
-        changes.values().map(|change| change.reason.as_ref().map(Json)).collect();
+    let reasons: Vec<_> = changes.iter().map(|(_, change)| change.reason.as_ref().map(Json)).collect();
     let done = sqlx::query(
         "update orders
          set status = change.status, reason = coalesce(change.reason, orders.reason),
@@ -283,11 +294,11 @@ async fn write_changed(
              as change (order_id, status, reason, revision, at)
          where orders.order_id = change.order_id",
     )
-    .bind(changes.keys().copied().collect::<Vec<_>>())
-    .bind(changes.values().map(|change| change.status).collect::<Vec<_>>())
+    .bind(changes.iter().map(|(order, _)| **order).collect::<Vec<_>>())
+    .bind(changes.iter().map(|(_, change)| change.status).collect::<Vec<_>>())
     .bind(reasons)
-    .bind(changes.values().map(|change| change.revision).collect::<Vec<_>>())
-    .bind(changes.values().map(|change| change.at).collect::<Vec<_>>())
+    .bind(changes.iter().map(|(_, change)| change.revision).collect::<Vec<_>>())
+    .bind(changes.iter().map(|(_, change)| change.at).collect::<Vec<_>>())
     .execute(db)
     .await?;
     ApplyError::unless_all("orders", changes.len(), &done)

@@ -11,7 +11,7 @@ use events::{
     Category, Money,
     payment::{Operation, PaymentEvent},
 };
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
 use uuid::Uuid;
 
 use crate::{ApplyError, Definition, Event, Fact, Projector, Table, View};
@@ -105,11 +105,10 @@ struct Change<'a> {
 /// Writes what a batch says of payments into the table `payments` of the search path.
 pub(crate) async fn write(facts: &[Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
     let changes = fold(facts)?;
-    if changes.is_empty() {
-        return Ok(());
-    }
-    write_requested(&changes, db).await?;
-    write_changed(&changes, db).await
+    let (requested, changed): (Vec<_>, Vec<_>) =
+        changes.iter().partition(|(_, change)| change.requested.is_some());
+    write_requested(&requested, db).await?;
+    write_changed(&changed, db).await
 }
 
 fn fold(facts: &[Fact]) -> Result<BTreeMap<Uuid, Change<'_>>, ApplyError> {
@@ -172,79 +171,81 @@ pub(crate) fn payment_of(event: &PaymentEvent) -> Uuid {
     .0
 }
 
-async fn write_requested(
-    changes: &BTreeMap<Uuid, Change<'_>>,
-    db: &mut PgConnection,
-) -> Result<(), ApplyError> {
-    let (mut payments, mut orders, mut currencies) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut amounts, mut requested_at) = (Vec::new(), Vec::new());
-    for (payment, change) in changes {
-        if let Some((order, amount, at)) = change.requested {
-            payments.push(*payment);
-            orders.push(order);
-            currencies.push(amount.currency.code());
-            amounts.push(amount.amount);
-            requested_at.push(at);
-        }
+/// Payments that a batch is about, each with what it does to them.
+type Changed<'a> = [(&'a Uuid, &'a Change<'a>)];
+
+/// A statement whose first ten parameters are what the batch does to each payment.
+fn with_changes(sql: &'static str, changes: &Changed<'_>) -> Query<'static, Postgres, PgArguments> {
+    fn column<'a, T>(changes: &Changed<'a>, of: impl Fn(&'a Change<'a>) -> T) -> Vec<T> {
+        changes.iter().map(|(_, change)| of(change)).collect()
     }
-    if payments.is_empty() {
+    sqlx::query(sql)
+        .bind(changes.iter().map(|(payment, _)| **payment).collect::<Vec<_>>())
+        .bind(column(changes, |change| change.authorization))
+        .bind(column(changes, |change| change.authorized))
+        .bind(column(changes, |change| change.captured))
+        .bind(column(changes, |change| change.refunded))
+        .bind(column(changes, |change| change.void_requested))
+        .bind(column(changes, |change| change.decline_code))
+        .bind(column(changes, |change| change.provider_reference))
+        .bind(column(changes, |change| change.revision))
+        .bind(column(changes, |change| change.at))
+}
+
+/// Writes payments that were requested in the batch, as it leaves them.
+async fn write_requested(changes: &Changed<'_>, db: &mut PgConnection) -> Result<(), ApplyError> {
+    let (mut orders, mut currencies) = (Vec::new(), Vec::new());
+    let (mut amounts, mut requested_at) = (Vec::new(), Vec::new());
+    for (order, amount, at) in changes.iter().filter_map(|(_, change)| change.requested) {
+        orders.push(order);
+        currencies.push(amount.currency.code());
+        amounts.push(amount.amount);
+        requested_at.push(at);
+    }
+    if orders.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "insert into payments (payment_id, order_id, currency, requested, revision, requested_at, updated_at)
-         select payment_id, order_id, currency, requested, 0, requested_at, requested_at
-         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::timestamptz[])
-             as requested (payment_id, order_id, currency, requested, requested_at)",
-    )
-    .bind(payments)
-    .bind(orders)
-    .bind(currencies)
-    .bind(amounts)
-    .bind(requested_at)
-    .execute(db)
-    .await?;
+    let sql = "insert into payments (payment_id, authorization_status, authorized, captured, refunded,
+                                     void_requested, decline_code, provider_reference, revision, updated_at,
+                                     order_id, currency, requested, requested_at)
+               select payment_id, coalesce(authorization_status, 'requested'), coalesce(authorized, 0), captured,
+                   refunded, void_requested, decline_code, provider_reference, revision, at,
+                   order_id, currency, requested, requested_at
+               from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::boolean[],
+                           $7::text[], $8::text[], $9::bigint[], $10::timestamptz[],
+                           $11::uuid[], $12::text[], $13::bigint[], $14::timestamptz[])
+                   as requested (payment_id, authorization_status, authorized, captured, refunded,
+                                 void_requested, decline_code, provider_reference, revision, at,
+                                 order_id, currency, requested, requested_at)";
+    with_changes(sql, changes)
+        .bind(orders)
+        .bind(currencies)
+        .bind(amounts)
+        .bind(requested_at)
+        .execute(db)
+        .await?;
     Ok(())
 }
 
-async fn write_changed(
-    changes: &BTreeMap<Uuid, Change<'_>>,
-    db: &mut PgConnection,
-) -> Result<(), ApplyError> {
-    fn column<T>(changes: &BTreeMap<Uuid, Change<'_>>, of: impl Fn(&Change<'_>) -> T) -> Vec<T> {
-        changes.values().map(of).collect()
-    }
+/// Writes what became of payments that were requested before.
+async fn write_changed(changes: &Changed<'_>, db: &mut PgConnection) -> Result<(), ApplyError> {
     if changes.is_empty() {
         return Ok(());
     }
-    let codes: Vec<Option<&str>> = changes.values().map(|change| change.decline_code).collect();
-    let references: Vec<Option<&str>> = changes.values().map(|change| change.provider_reference).collect();
-    let done = sqlx::query(
-        "update payments
-         set authorization_status = coalesce(change.authorization_status, payments.authorization_status),
-             authorized = coalesce(change.authorized, payments.authorized),
-             captured = payments.captured + change.captured,
-             refunded = payments.refunded + change.refunded,
-             void_requested = payments.void_requested or change.void_requested,
-             decline_code = coalesce(change.decline_code, payments.decline_code),
-             provider_reference = coalesce(change.provider_reference, payments.provider_reference),
-             revision = change.revision, updated_at = change.at
-         from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::boolean[],
-                     $7::text[], $8::text[], $9::bigint[], $10::timestamptz[])
-             as change (payment_id, authorization_status, authorized, captured, refunded, void_requested,
-                        decline_code, provider_reference, revision, at)
-         where payments.payment_id = change.payment_id",
-    )
-    .bind(changes.keys().copied().collect::<Vec<_>>())
-    .bind(column(changes, |change| change.authorization))
-    .bind(column(changes, |change| change.authorized))
-    .bind(column(changes, |change| change.captured))
-    .bind(column(changes, |change| change.refunded))
-    .bind(column(changes, |change| change.void_requested))
-    .bind(codes)
-    .bind(references)
-    .bind(column(changes, |change| change.revision))
-    .bind(column(changes, |change| change.at))
-    .execute(db)
-    .await?;
+    let sql = "update payments
+               set authorization_status = coalesce(change.authorization_status, payments.authorization_status),
+                   authorized = coalesce(change.authorized, payments.authorized),
+                   captured = payments.captured + change.captured,
+                   refunded = payments.refunded + change.refunded,
+                   void_requested = payments.void_requested or change.void_requested,
+                   decline_code = coalesce(change.decline_code, payments.decline_code),
+                   provider_reference = coalesce(change.provider_reference, payments.provider_reference),
+                   revision = change.revision, updated_at = change.at
+               from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::boolean[],
+                           $7::text[], $8::text[], $9::bigint[], $10::timestamptz[])
+                   as change (payment_id, authorization_status, authorized, captured, refunded, void_requested,
+                              decline_code, provider_reference, revision, at)
+               where payments.payment_id = change.payment_id";
+    let done = with_changes(sql, changes).execute(db).await?;
     ApplyError::unless_all("payments", changes.len(), &done)
 }
