@@ -105,7 +105,7 @@ impl Plan<'_> {
 /// Measures one thing on ground of its own, which is gone afterwards.
 pub async fn run(name: Name, settings: &Settings, plan: &Plan<'_>) -> Result<Report> {
     let ground = Ground::prepare(settings).await?;
-    let measured = measure(name, &ground, plan).await;
+    let measured = Box::pin(measure(name, &ground, plan)).await;
     let removed = ground.remove().await;
     let report = measured?;
     removed?;

@@ -177,11 +177,13 @@ pub(crate) enum ProjectionsCommand {
     /// Build a read model anew beside the live one, compare both row by row, and switch; readers notice
     /// nothing. A rebuild that was interrupted goes on where it was
     Rebuild {
-        /// The read model, or `all`
+        /// The read model, or `all`: they are rebuilt at the same time then, in one reading of the log. Until the
+        /// switch, the new version of each takes as much space in the database as the one that is read
         name: String,
-        /// How many workers share the streams out among themselves
-        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
-        workers: u8,
+        /// How many workers share the streams of each read model out among themselves, each with a connection of
+        /// its own to the database [default: 2, and 1 with `all`]
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=16))]
+        workers: Option<u8>,
         /// How many partitions the new version has, from 1 to 16; as many as the one that is read when absent.
         /// The partitions of a read model share its streams out and are kept up to date side by side, by one
         /// process or several. One is enough until the log grows faster than one projector can follow. A read

@@ -44,7 +44,9 @@ pub use parked::{Retried, retry};
 pub use partition::PARTITIONS_MAX;
 pub use positions::{NotFreshEnough, Positions, WaitError};
 pub use projector::{ApplyError, Definition, Projector, Table, View};
-pub use rebuild::{Progress, RebuildOptions, Rebuilt, Report, Stage, Verified, rebuild, roll_back, verify};
+pub use rebuild::{
+    Progress, RebuildOptions, Rebuilt, Report, Stage, Verified, rebuild, rebuild_all, roll_back, verify,
+};
 pub use runner::{RunnerOptions, StandsBack, run};
 pub use sharing::run_all;
 pub use status::{ParkedStream, PartitionStatus, ProjectionStatus, StandingBack, status};

@@ -4,14 +4,19 @@
 //!
 //! A rebuild can be killed at any moment. The next one goes on where it was.
 
+mod deal;
 mod fill;
 mod promote;
 
 use std::{sync::Arc, time::Duration};
 
 use event_store::{EventStore, Position};
+use futures::{
+    StreamExt,
+    stream::{BoxStream, FuturesUnordered},
+};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
-use tokio::time::Instant;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -22,6 +27,7 @@ use crate::{
     versions::{self, Live},
 };
 
+use deal::{Consumer, deal_to_all};
 pub use promote::roll_back;
 
 /// How long to wait until the live version is where the new one is, and how often to look.
@@ -33,8 +39,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 pub struct RebuildOptions {
     /// Who holds the lease, for people to read.
     pub holder: String,
-    /// How many workers share the streams out among themselves. A build that is resumed keeps those
-    /// that it began with.
+    /// How many workers share the streams of a read model out among themselves. A build that is resumed keeps
+    /// those that it began with.
     pub workers: u8,
     /// How many partitions the new version has, from 1 to [`PARTITIONS_MAX`]; as many as the live one when
     /// absent. One that has several is kept up to date by several runners at once.
@@ -115,12 +121,44 @@ pub async fn rebuild(
     report: Report,
     shutdown: CancellationToken,
 ) -> Result<Rebuilt, Error> {
-    let site = Site { projection, store, database, report, shutdown };
+    build(&Site { projection, store, database, report, shutdown }, options, None).await
+}
+
+/// Rebuilds several read models at the same time, as [`rebuild`] does with one, in one reading of the log. What
+/// becomes of each comes as soon as it is there, with its name; none of them minds if another fails.
+pub fn rebuild_all(
+    projections: Vec<(Arc<dyn Projector>, Report)>,
+    store: &Arc<dyn EventStore>,
+    database: &PgConnectOptions,
+    options: &RebuildOptions,
+    shutdown: &CancellationToken,
+) -> BoxStream<'static, (&'static str, Result<Rebuilt, Error>)> {
+    let (together, coming) = mpsc::channel(projections.len().max(1));
+    tokio::spawn(deal_to_all(coming, Arc::clone(store), shutdown.clone()));
+    let each = projections.into_iter().map(|(projection, report)| {
+        let (store, database, shutdown) = (Arc::clone(store), database.clone(), shutdown.clone());
+        let site = Site { projection, store, database, report, shutdown };
+        let (options, together) = (options.clone(), together.clone());
+        async move {
+            let name = site.projection.definition().name;
+            (name, build(&site, &options, Some(together)).await)
+        }
+    });
+    each.collect::<FuturesUnordered<_>>().boxed()
+}
+
+/// Builds a version and promotes it. Its events come from who deals them out to several `together`, if there is
+/// somebody.
+async fn build(
+    site: &Site,
+    options: &RebuildOptions,
+    together: Option<mpsc::Sender<Consumer>>,
+) -> Result<Rebuilt, Error> {
     let definition = site.projection.definition();
     let mut db = database::connect(&site.database, definition.name, LEASE).await?;
     let live = versions::install(definition, &mut db).await?;
     let partitions = partitions(definition, options, live)?;
-    let version = begin(&site, options, partitions, &mut db).await?;
+    let version = begin(site, options, partitions, &mut db).await?;
     let lease = Lease::take(definition, version, Partition::WHOLE, &options.holder, &mut db).await?;
     database::enter(&definition.schema(version), &mut db).await?;
 
@@ -130,8 +168,9 @@ pub async fn rebuild(
     } else {
         site.store.head().await?
     };
-    let filled = site.fill(&lease, target, &mut db).await?;
+    let filled = site.fill(&lease, target, together, &mut db).await?;
     site.finish_tables(&lease, filled, &mut db).await?;
+    site.go_on()?;
     platform::fault::crash_point("rebuild.built");
     let mut rebuilt = Rebuilt { version, compared_at: None, rows: 0, differences: Vec::new() };
     if comparable {
@@ -151,6 +190,7 @@ pub async fn rebuild(
     }
     platform::fault::crash_point("rebuild.compared");
     site.level(&lease, &mut db).await?;
+    site.go_on()?;
     site.promote(&lease, &mut db).await?;
     platform::fault::crash_point("rebuild.promoted");
     db.close().await?;
@@ -189,7 +229,7 @@ pub async fn verify(
     let lease = Lease::take(definition, version, Partition::WHOLE, &options.holder, &mut db).await?;
     database::enter(&definition.schema(version), &mut db).await?;
     let target = checkpoints::position(definition, live, &mut db).await?;
-    let filled = site.fill(&lease, target, &mut db).await?;
+    let filled = site.fill(&lease, target, None, &mut db).await?;
     site.join_shards(&lease, filled, &mut db).await?;
     let (position, compared) = site.compare(&lease, live, &mut db).await?;
     versions::drop_version(definition, version, &mut db).await?;
@@ -259,7 +299,7 @@ impl Site {
             checkpoints::split(live.partitions, &mut tx).await?;
             tx.commit().await?;
             let shards = checkpoints::shards(db).await?;
-            self.fill_each(lease, shards, &checkpoints, db).await?;
+            self.fill_each(lease, shards, &checkpoints, None, db).await?;
         }
         self.say(Stage::Comparing, position, position);
         let schema = definition.schema(live.version);
@@ -298,6 +338,11 @@ impl Site {
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
+    }
+
+    /// Unless it is to stop: what was done is kept.
+    fn go_on(&self) -> Result<(), Error> {
+        if self.shutdown.is_cancelled() { Err(Error::Interrupted) } else { Ok(()) }
     }
 
     /// Reports a stage without a rate.

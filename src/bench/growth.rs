@@ -155,7 +155,7 @@ impl<'a> Growth<'a> {
         database.close()
     }
 
-    /// Rebuilds every read model, one after the other, and looks at the memory of this process.
+    /// Rebuilds every read model in one reading of the log, and looks at the memory of this process.
     async fn rebuild(
         &mut self,
         store: &Arc<dyn EventStore>,
@@ -166,14 +166,12 @@ impl<'a> Growth<'a> {
         // What earlier measurements have left in this process counts as well.
         let before = machine::forget_most_memory().then(machine::most_memory_mib).flatten();
         let began = Instant::now();
-        for projection in projections::all() {
-            self.plan.say(&format!("rebuilding {} from {}", projection.definition().name, size.text));
-            rebuild::anew(projection, store, roles).await?;
-        }
+        self.plan.say(&format!("rebuilding every read model from {}", size.text));
+        rebuild::all_anew(store, roles).await?;
         let rate = size.events / began.elapsed().as_secs_f64();
         ensure_nothing_is_parked(roles).await?;
         report.add(Figure::new(format!("all read models rebuilt, {}", size.text), rate, "events/s"));
-        self.panels.rebuild.add("one after the other", size.events, rate);
+        self.panels.rebuild.add("all at once", size.events, rate);
         let Some((before, most)) = before.zip(machine::most_memory_mib()) else {
             report.remark("How much memory a rebuild takes cannot be found out on this machine.");
             return Ok(());

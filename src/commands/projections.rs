@@ -26,9 +26,8 @@ pub(crate) async fn projections(command: ProjectionsCommand) -> Result<()> {
         ProjectionsCommand::List { flags, json } => list(&settings(&flags, "warn")?, json).await,
         ProjectionsCommand::Status { flags, json } => show(&settings(&flags, "warn")?, json).await,
         ProjectionsCommand::Rebuild { name, workers, partitions, accept_differences, flags, json } => {
-            let options =
-                RebuildOptions { workers, partitions, accept_differences, ..RebuildOptions::default() };
-            rebuild::rebuild(&settings(&flags, "warn")?, &name, &options, json).await
+            let options = RebuildOptions { partitions, accept_differences, ..RebuildOptions::default() };
+            rebuild::rebuild(&settings(&flags, "warn")?, &name, workers, options, json).await
         }
         ProjectionsCommand::RollBack { name, flags, json } => {
             roll_back::roll_back(&settings(&flags, "warn")?, &name, json).await

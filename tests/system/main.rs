@@ -19,6 +19,7 @@ mod oversell;
 mod paused_twin;
 mod planted_bugs;
 mod poison;
+mod rebuilding;
 mod relayed;
 mod roles;
 mod rolling_back;

@@ -1,29 +1,28 @@
-//! Filling a version from the beginning of the log. One reader deals the events out to workers by the
-//! id of their stream, so that what is about one order stays with one worker; each worker has its own
-//! connection and its own checkpoint, written together with its rows.
+//! Filling a version from the beginning of the log. Events are dealt out to workers by the id of their stream
+//! ([`deal`]), so that what is about one order stays with one worker; each worker has its own connection and its
+//! own checkpoint, written together with its rows.
 
 use std::sync::Arc;
 
-use event_store::{Page, Position, RecordedEvent};
+use event_store::{Page, Position, StoreError};
 use sqlx::{Connection, PgConnection};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::JoinSet,
     time::{Duration, Instant},
 };
 
-use super::{Progress, Site, Stage};
+use super::{
+    Progress, Site, Stage,
+    deal::{Consumer, PAGE, deal},
+};
 use crate::{
     Error,
     batch::{self, Batch},
     checkpoints, database,
     lease::{LEASE, Lease},
-    partition::share_of,
     versions,
 };
-
-/// How many events are read, and written by all workers together, at a time.
-const PAGE: usize = 4_000;
 
 /// How many batches wait for a worker at most: what bounds the memory of a rebuild.
 const WAITING: usize = 2;
@@ -35,22 +34,25 @@ impl Site {
         &self,
         lease: &Lease,
         target: Position,
+        together: Option<mpsc::Sender<Consumer>>,
         db: &mut PgConnection,
     ) -> Result<Position, Error> {
         let checkpoints = checkpoints::shards(db).await?;
         let furthest = checkpoints.iter().map(|(_, position)| *position).max();
         let target = furthest.map_or(target, |furthest| furthest.max(target));
         let targets = vec![target; checkpoints.len()];
-        self.fill_each(lease, checkpoints, &targets, db).await?;
+        self.fill_each(lease, checkpoints, &targets, together, db).await?;
         Ok(target)
     }
 
-    /// Applies the log to each shard up to a target of its own.
+    /// Applies the log to each shard up to a target of its own. The events are dealt out together with those for
+    /// other versions where there is somebody who does that, and by a reader of its own otherwise.
     pub(super) async fn fill_each(
         &self,
         lease: &Lease,
         checkpoints: Vec<(i16, Position)>,
         targets: &[Position],
+        together: Option<mpsc::Sender<Consumer>>,
         db: &mut PgConnection,
     ) -> Result<(), Error> {
         let Some(first) = checkpoints.iter().map(|(_, position)| *position).min() else { return Ok(()) };
@@ -65,39 +67,25 @@ impl Site {
             workers.spawn(worker.run(batches, reports.clone()));
         }
         drop(reports);
-        workers.spawn(self.clone().deal(first, target, queues));
+        let (outcome, dealt) = oneshot::channel();
+        let filter = self.projection.definition().filter();
+        let consumer = Consumer { filter, first, target, queues, outcome };
+        match together {
+            Some(dealer) => dealer.send(consumer).await.map_err(|_| Error::Interrupted)?,
+            None => {
+                let (store, shutdown) = (Arc::clone(&self.store), self.shutdown.clone());
+                tokio::spawn(async move { deal(vec![consumer], &*store, &shutdown).await });
+            }
+        }
         self.watch(lease, target, checkpoints, progress, db).await?;
         while let Some(ended) = workers.join_next().await {
             ended.map_err(|_| Error::Interrupted)??;
         }
-        if self.shutdown.is_cancelled() { Err(Error::Interrupted) } else { Ok(()) }
-    }
-
-    /// Reads the log and deals it out. Every worker gets every stretch, also where none of its events
-    /// is in it, so that all checkpoints get to the target.
-    async fn deal(
-        self,
-        first: Position,
-        target: Position,
-        queues: Vec<mpsc::Sender<Batch>>,
-    ) -> Result<(), Error> {
-        let filter = self.projection.definition().filter();
-        let mut after = first;
-        while after < target && !self.shutdown.is_cancelled() {
-            let page = until(target, self.store.read_all(after, &filter, PAGE).await?);
-            let through = page.scanned;
-            let mut hands: Vec<Vec<RecordedEvent>> = queues.iter().map(|_| Vec::new()).collect();
-            for event in page.events {
-                let hand = share_of(&event.stream, queues.len());
-                hands[hand].push(event);
-            }
-            for (queue, events) in queues.iter().zip(hands) {
-                if queue.send(Batch { after, events, through }).await.is_err() {
-                    return Ok(()); // The worker has failed, and says so itself.
-                }
-            }
-            after = through;
-        }
+        self.go_on()?;
+        dealt.await.map_err(|_| StoreError::Unavailable {
+            doing: "dealing the log out",
+            reason: "whoever read it is gone".to_owned(),
+        })??;
         Ok(())
     }
 
@@ -175,7 +163,7 @@ impl Site {
     /// Brings all partitions of a version that was read or compared before to one position, no earlier than
     /// any of them has got to.
     pub(super) async fn level(&self, lease: &Lease, db: &mut PgConnection) -> Result<(), Error> {
-        let position = self.fill(lease, Position::START, db).await?;
+        let position = self.fill(lease, Position::START, None, db).await?;
         self.join_shards(lease, position, db).await
     }
 

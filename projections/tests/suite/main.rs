@@ -2,6 +2,7 @@
 //! processes die, wake up late or meet events that nobody can read.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
 
+mod all_at_once;
 mod cut;
 mod history;
 mod live;

@@ -188,7 +188,7 @@ async fn a_rebuild_that_is_killed_goes_on_where_it_was() {
     let options = RebuildOptions { workers: 3, ..RebuildOptions::default() };
     for pause_ms in [1, 5, 10, 20, 40, 80] {
         let attempt = world.rebuild(Orders, &options);
-        // Dropped in the middle, as by a crash: nothing of it runs on.
+        // Dropped in the middle, as by a crash: none of its workers runs on.
         let _ = tokio::time::timeout(Duration::from_millis(pause_ms), attempt).await;
         let mut db = world.projector().await;
         eventually("the sessions of the dead rebuild are gone", async || {
