@@ -13,10 +13,6 @@ use platform::telemetry;
 
 use crate::cli::{Cli, Command, ImportSource, RelayCommand};
 
-/// See `Cargo.toml` for why not the system's.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// What a server logs by default. The relay says once what its client of NATS would say at each try.
 const SERVING: &str = "info,async_nats=off";
 
