@@ -11,7 +11,7 @@ help:
 	@echo "make test-eventstoredb    what is promised of the log, against the server that EVENTSTOREDB_URL names"
 	@echo "make eventstoredb-tests   the same tests as files, to be carried to where a server is and no toolchain"
 	@echo "make bench   how fast this is, beside what the machine can do at best: five minutes, and nothing else meanwhile"
-	@echo "make growth  what ten million events make slower, drawn into docs/growth.svg: half an hour, and 20 GiB of disk"
+	@echo "make growth  what ten million events make slower, drawn into docs/growth.svg: some twenty minutes, and 20 GiB of disk"
 	@echo "make check   format, lints, and the dependencies that must not exist"
 	@echo "make setup   get what is missing: PostgreSQL 15 or later"
 
