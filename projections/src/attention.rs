@@ -79,7 +79,7 @@ impl Projector for Attention {
         &DEFINITION
     }
 
-    async fn apply(&self, facts: &[Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
+    async fn apply(&self, facts: &[&Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
         let changes = fold(facts);
         write_raised(&changes, db).await?;
         write_resolved(&changes, db).await
@@ -107,7 +107,7 @@ struct Change {
     resolved_at: Option<DateTime<Utc>>,
 }
 
-fn fold(facts: &[Fact]) -> BTreeMap<(&str, String), Change> {
+fn fold<'a>(facts: &[&'a Fact]) -> BTreeMap<(&'a str, String), Change> {
     let mut changes: BTreeMap<(&str, String), Change> = BTreeMap::new();
     for fact in facts {
         match notice(&fact.event) {

@@ -3,13 +3,16 @@
 //! What cannot be read or applied parks its stream and is counted; the other streams go on. To find
 //! the event that is to blame, a batch that is refused is halved until one event is left.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use event_store::{Position, RecordedEvent};
 use platform::releases;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
-use crate::{Error, Fact, Projector, checkpoints, lease::Lease, positions, versions};
+use crate::{Error, Fact, Projector, checkpoints, entry::Entry, lease::Lease, positions, versions};
 
 /// A stretch of the log that is to be applied.
 #[derive(Debug, Clone)]
@@ -17,7 +20,7 @@ pub(crate) struct Batch {
     /// Where the version's checkpoint is.
     pub(crate) after: Position,
     /// The events that the projection wants.
-    pub(crate) events: Vec<RecordedEvent>,
+    pub(crate) events: Vec<Arc<Entry>>,
     /// Where the checkpoint will be.
     pub(crate) through: Position,
 }
@@ -158,7 +161,7 @@ pub(crate) async fn apply(
     projector: &dyn Projector,
     version: i32,
     parked: Vec<String>,
-    events: &[RecordedEvent],
+    events: &[Arc<Entry>],
     poison: Poison,
     tx: &mut PgConnection,
 ) -> Result<(), Error> {
@@ -169,7 +172,7 @@ pub(crate) async fn apply(
         if parking.holds_back(event) || unreadable.contains(event.stream.as_str()) {
             continue;
         }
-        match Fact::read(event) {
+        match event.fact() {
             Ok(fact) => facts.push(fact),
             Err(reason) => {
                 if let Some((name, version)) = reason.unknown()
@@ -194,7 +197,7 @@ pub(crate) async fn apply(
 /// Applies facts in one go.
 async fn apply_at_once(
     projector: &dyn Projector,
-    facts: &[Fact],
+    facts: &[&Fact],
     tx: &mut PgConnection,
 ) -> Result<(), Error> {
     let Some(last) = facts.last() else { return Ok(()) };
@@ -206,8 +209,8 @@ async fn apply_at_once(
 /// Applies facts, halving what is refused until the one that is to blame is found.
 async fn apply_facts(
     projector: &dyn Projector,
-    facts: Vec<Fact>,
-    events: &[RecordedEvent],
+    facts: Vec<&Fact>,
+    events: &[Arc<Entry>],
     parking: &mut Parking,
     tx: &mut PgConnection,
 ) -> Result<(), Error> {
@@ -278,7 +281,7 @@ impl Parking {
     }
 
     /// Writes down what is kept back.
-    async fn record(&self, events: &[RecordedEvent], tx: &mut PgConnection) -> Result<(), Error> {
+    async fn record(&self, events: &[Arc<Entry>], tx: &mut PgConnection) -> Result<(), Error> {
         let mut held: BTreeMap<&str, i64> = BTreeMap::new();
         for event in events {
             let stream = event.stream.as_str();

@@ -88,7 +88,7 @@ impl Projector for Catalog {
         &DEFINITION
     }
 
-    async fn apply(&self, facts: &[Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
+    async fn apply(&self, facts: &[&Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
         let changes = fold(facts);
         write_listed(&changes, db).await?;
         write_changed(&changes, db).await?;
@@ -96,7 +96,7 @@ impl Projector for Catalog {
     }
 }
 
-fn fold(facts: &[Fact]) -> BTreeMap<&str, Change<'_>> {
+fn fold<'a>(facts: &[&'a Fact]) -> BTreeMap<&'a str, Change<'a>> {
     let mut changes: BTreeMap<&str, Change<'_>> = BTreeMap::new();
     for fact in facts {
         let Event::Catalog(event) = &fact.event else { continue };

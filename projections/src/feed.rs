@@ -60,7 +60,7 @@ impl Projector for Feed {
         &DEFINITION
     }
 
-    async fn apply(&self, facts: &[Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
+    async fn apply(&self, facts: &[&Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
         let (mut positions, mut order_ids, mut names) = (Vec::new(), Vec::new(), Vec::new());
         let (mut statuses, mut data, mut occurred_at) = (Vec::new(), Vec::new(), Vec::new());
         for fact in facts {

@@ -16,6 +16,7 @@ mod batch;
 mod checkpoints;
 mod database;
 mod digest;
+mod entry;
 mod error;
 mod fact;
 mod lease;

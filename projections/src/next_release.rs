@@ -54,7 +54,7 @@ impl Projector for NextOrders {
         &DEFINITION
     }
 
-    async fn apply(&self, facts: &[Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
+    async fn apply(&self, facts: &[&Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
         Orders.apply(facts, db).await?;
         let placed = facts.iter().filter_map(|fact| match &fact.event {
             Event::Order(OrderEvent::Placed(placed)) => {

@@ -117,7 +117,7 @@ impl Projector for Orders {
         &DEFINITION
     }
 
-    async fn apply(&self, facts: &[Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
+    async fn apply(&self, facts: &[&Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
         let changes = fold(facts);
         write_placed(&changes, db).await?;
         write_lines(&changes, db).await?;
@@ -136,7 +136,7 @@ struct Change<'a> {
     at: DateTime<Utc>,
 }
 
-fn fold(facts: &[Fact]) -> BTreeMap<Uuid, Change<'_>> {
+fn fold<'a>(facts: &[&'a Fact]) -> BTreeMap<Uuid, Change<'a>> {
     let mut changes: BTreeMap<Uuid, Change<'_>> = BTreeMap::new();
     for fact in facts {
         let Event::Order(event) = &fact.event else { continue };

@@ -1,6 +1,8 @@
 //! Parked streams: kept back from the event on that could not be applied, until somebody retries. What
 //! comes in then comes late, and those who follow the read model are told to go back for it.
 
+use std::sync::Arc;
+
 use event_store::{Direction, EventStore, Position, RecordedEvent};
 use events::StreamName;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
@@ -9,6 +11,7 @@ use crate::{
     Definition, Error, Projector,
     batch::{self, Poison},
     checkpoints, database,
+    entry::Entry,
     lease::LEASE,
     partition::Partition,
     rewinds, versions,
@@ -88,6 +91,7 @@ async fn retry_one(
     .await?;
     let mut applied = 0;
     let mut parked_again = false;
+    let events: Vec<_> = events.into_iter().map(Entry::shared).collect();
     for page in events.chunks(PAGE) {
         let parked = if parked_again { vec![stream.clone()] } else { Vec::new() };
         batch::apply(projection, version, parked, page, Poison::IsFound, &mut tx).await?;
@@ -100,7 +104,7 @@ async fn retry_one(
         .fetch_optional(&mut *tx)
         .await?;
         parked_again = parked_from.is_some();
-        let fits = |event: &&RecordedEvent| {
+        let fits = |event: &&Arc<Entry>| {
             parked_from.is_none_or(|from| i64::try_from(event.revision).is_ok_and(|revision| revision < from))
         };
         applied += page.iter().filter(fits).count() as u64;

@@ -82,7 +82,7 @@ impl Projector for Payments {
         &DEFINITION
     }
 
-    async fn apply(&self, facts: &[Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
+    async fn apply(&self, facts: &[&Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
         write(facts, db).await
     }
 }
@@ -103,7 +103,7 @@ struct Change<'a> {
 }
 
 /// Writes what a batch says of payments into the table `payments` of the search path.
-pub(crate) async fn write(facts: &[Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
+pub(crate) async fn write(facts: &[&Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
     let changes = fold(facts)?;
     let (requested, changed): (Vec<_>, Vec<_>) =
         changes.iter().partition(|(_, change)| change.requested.is_some());
@@ -111,7 +111,7 @@ pub(crate) async fn write(facts: &[Fact], db: &mut PgConnection) -> Result<(), A
     write_changed(&changed, db).await
 }
 
-fn fold(facts: &[Fact]) -> Result<BTreeMap<Uuid, Change<'_>>, ApplyError> {
+fn fold<'a>(facts: &[&'a Fact]) -> Result<BTreeMap<Uuid, Change<'a>>, ApplyError> {
     let mut changes: BTreeMap<Uuid, Change<'_>> = BTreeMap::new();
     let add = |sum: i64, more: i64| sum.checked_add(more).ok_or(ApplyError::Overflow);
     for fact in facts {

@@ -86,7 +86,7 @@ pub trait Projector: Send + Sync + 'static {
     /// Writes a batch, which is in the order of the log, with a number of statements that does not
     /// grow with it. What it writes depends on the facts and the rows alone, and not on how the facts
     /// were cut into batches.
-    async fn apply(&self, facts: &[Fact], db: &mut PgConnection) -> Result<(), ApplyError>;
+    async fn apply(&self, facts: &[&Fact], db: &mut PgConnection) -> Result<(), ApplyError>;
 }
 
 /// Why a batch could not be written.

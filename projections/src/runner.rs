@@ -15,6 +15,7 @@ use crate::{
     Error, Projector,
     batch::{self, Batch},
     checkpoints, database,
+    entry::Entry,
     lease::{LEASE, Lease},
     partition::Partition,
     rebuild::{self, RebuildOptions},
@@ -259,7 +260,7 @@ fn gather(
     while let Some(page) = next.take() {
         read += page.events.len();
         let ours = |event: &RecordedEvent| !partition.is_part() || partition.has(&event.stream);
-        batch.events.extend(page.events.into_iter().filter(ours));
+        batch.events.extend(page.events.into_iter().filter(ours).map(Entry::shared));
         (batch.through, end) = (page.scanned, page.end);
         if read < events_max {
             next = pages.next().now_or_never().flatten().transpose()?;

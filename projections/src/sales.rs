@@ -105,14 +105,14 @@ impl Projector for Sales {
         &DEFINITION
     }
 
-    async fn apply(&self, facts: &[Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
+    async fn apply(&self, facts: &[&Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
         let changes = fold(facts)?;
         write_orders(&changes, db).await?;
         write_days(&changes, db).await
     }
 }
 
-fn fold(facts: &[Fact]) -> Result<Changes, ApplyError> {
+fn fold(facts: &[&Fact]) -> Result<Changes, ApplyError> {
     let mut changes = Changes::default();
     for fact in facts {
         let day = fact.occurred_at.date_naive();

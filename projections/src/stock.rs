@@ -96,14 +96,14 @@ impl Projector for Stock {
         &DEFINITION
     }
 
-    async fn apply(&self, facts: &[Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
+    async fn apply(&self, facts: &[&Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
         let (changes, holds) = fold(facts)?;
         write_units(&changes, db).await?;
         write_holds(&holds, db).await
     }
 }
 
-fn fold(facts: &[Fact]) -> Result<(Changes<'_>, Holds<'_>), ApplyError> {
+fn fold<'a>(facts: &[&'a Fact]) -> Result<(Changes<'a>, Holds<'a>), ApplyError> {
     let mut changes = Changes::new();
     let mut holds = Holds::new();
     let add = |sum: i64, more: i64| sum.checked_add(more).ok_or(ApplyError::Overflow);

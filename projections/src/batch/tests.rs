@@ -76,6 +76,7 @@ async fn partitions_that_add_to_the_same_rows_lose_nothing_and_never_wait_in_a_c
             for round in 0..ROUNDS {
                 let events = batch_of(&days, has_poison).await;
                 let [after, through] = [round, round + 1].map(|at| Position::from_column(at).unwrap());
+                let events = events.into_iter().map(Entry::shared).collect();
                 let batch = Batch { after, events, through };
                 write(&Sales, &lease, partition.shard(), &batch, &mut db).await.unwrap();
             }

@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use event_store::{EventStore, Filter, Page, Position, RecordedEvent, StoreError};
+use event_store::{EventStore, Filter, Position, StoreError};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::{batch::Batch, partition::share_of};
+use crate::{batch::Batch, entry::Entry, partition::share_of};
 
 /// How many events are read, and written by all workers of a version together, at a time.
 pub(super) const PAGE: usize = 4_000;
@@ -56,8 +56,13 @@ pub(super) async fn deal(mut consumers: Vec<Consumer>, store: &dyn EventStore, s
         // What nobody wants who is left is not read.
         let Some(first) = consumers.iter().map(|consumer| consumer.first).min() else { return };
         after = after.max(first);
-        let page = match store.read_all(after, &filter, PAGE).await {
-            Ok(page) => page,
+        let stretch = match store.read_all(after, &filter, PAGE).await {
+            // Whoever needs an event first decodes it for all.
+            Ok(page) => Batch {
+                events: page.events.into_iter().map(Entry::shared).collect(),
+                after,
+                through: page.scanned,
+            },
             Err(error) => {
                 for consumer in consumers {
                     consumer.end(Err(error.clone()));
@@ -67,7 +72,7 @@ pub(super) async fn deal(mut consumers: Vec<Consumer>, store: &dyn EventStore, s
         };
         let mut closed = Vec::new();
         for (nth, consumer) in consumers.iter().enumerate() {
-            if page.scanned > consumer.first && consumer.take(after, &page).await.is_err() {
+            if stretch.through > consumer.first && consumer.take(&stretch).await.is_err() {
                 closed.push(nth);
             }
         }
@@ -75,7 +80,7 @@ pub(super) async fn deal(mut consumers: Vec<Consumer>, store: &dyn EventStore, s
         for nth in closed.into_iter().rev() {
             consumers.swap_remove(nth).end(Ok(()));
         }
-        after = page.scanned;
+        after = stretch.through;
     }
 }
 
@@ -83,14 +88,15 @@ pub(super) async fn deal(mut consumers: Vec<Consumer>, store: &dyn EventStore, s
 struct QueueClosed;
 
 impl Consumer {
-    /// Hands a page to the workers. Each gets every stretch, also where none of its events is in it, so that all
+    /// Hands a stretch of the log to the workers. Each gets every stretch, also where none of its events is in it, so that all
     /// checkpoints get to the target.
-    async fn take(&self, after: Position, page: &Page) -> Result<(), QueueClosed> {
-        let through = page.scanned.min(self.target);
-        let mut shares: Vec<Vec<RecordedEvent>> = self.queues.iter().map(|_| Vec::new()).collect();
-        let wanted = page.events.iter().filter(|event| event.position <= through && self.filter.wants(event));
+    async fn take(&self, stretch: &Batch) -> Result<(), QueueClosed> {
+        let (after, through) = (stretch.after, stretch.through.min(self.target));
+        let mut shares: Vec<Vec<Arc<Entry>>> = self.queues.iter().map(|_| Vec::new()).collect();
+        let wanted =
+            stretch.events.iter().filter(|event| event.position <= through && self.filter.wants(event));
         for event in wanted {
-            shares[share_of(&event.stream, self.queues.len())].push(event.clone());
+            shares[share_of(&event.stream, self.queues.len())].push(Arc::clone(event));
         }
         for (queue, events) in self.queues.iter().zip(shares) {
             queue.send(Batch { after, events, through }).await.map_err(|_| QueueClosed)?;

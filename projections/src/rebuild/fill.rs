@@ -20,6 +20,7 @@ use crate::{
     Error,
     batch::{self, Batch},
     checkpoints, database,
+    entry::Entry,
     lease::{LEASE, Lease},
     versions,
 };
@@ -132,7 +133,8 @@ impl Site {
                 return Err(Error::Interrupted);
             }
             let page = until(target, self.store.read_all(after, &filter, PAGE).await?);
-            let batch = Batch { after, events: page.events, through: page.scanned };
+            let events = page.events.into_iter().map(Entry::shared).collect();
+            let batch = Batch { after, events, through: page.scanned };
             batch::write(&*self.projection, lease, 0, &batch, db).await?;
             after = batch.through;
             if renewed.elapsed() > LEASE / 3 {

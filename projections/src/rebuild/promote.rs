@@ -12,6 +12,7 @@ use crate::{
     Definition, Error, Projector,
     batch::{self, Batch, Poison},
     checkpoints, database,
+    entry::Entry,
     lease::{LEASE, Lease},
     partition::Partition,
     rewinds,
@@ -87,7 +88,8 @@ impl Site {
             if page.scanned < through {
                 return Ok(false);
             }
-            events.extend(page.events.into_iter().filter(|event| event.position <= through));
+            let missing = page.events.into_iter().filter(|event| event.position <= through);
+            events.extend(missing.map(Entry::shared));
         }
         let batch = Batch { after, events, through };
         batch::apply(&*self.projection, lease.version, parked, &batch.events, Poison::IsFound, &mut tx)

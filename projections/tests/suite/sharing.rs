@@ -61,7 +61,7 @@ impl Projector for NextOrders {
         self.0
     }
 
-    async fn apply(&self, facts: &[Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
+    async fn apply(&self, facts: &[&Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
         Orders.apply(facts, db).await
     }
 }

@@ -77,7 +77,7 @@ impl ReadModels {
 
 impl ReadModel {
     /// The rows that these batches lead to, one batch after the other.
-    async fn rows_of(&mut self, batches: &[Vec<Fact>]) -> Result<Vec<String>, ApplyError> {
+    async fn rows_of(&mut self, batches: &[Vec<&Fact>]) -> Result<Vec<String>, ApplyError> {
         let mut tx = self.db.begin().await?;
         for batch in batches.iter().filter(|batch| !batch.is_empty()) {
             self.projection.apply(batch, &mut tx).await?;
@@ -89,21 +89,21 @@ impl ReadModel {
 }
 
 /// As a runner that follows the log writes them.
-fn in_batches(seed: u64, facts: &[Fact]) -> Vec<Vec<Fact>> {
+fn in_batches(seed: u64, facts: &[Fact]) -> Vec<Vec<&Fact>> {
     let mut dice = StdRng::seed_from_u64(seed);
     let mut batches = vec![Vec::new()];
     for fact in facts {
         if dice.random_ratio(1, 10) {
             batches.push(Vec::new());
         }
-        batches.last_mut().expect("there is one").push(fact.clone());
+        batches.last_mut().expect("there is one").push(fact);
     }
     batches
 }
 
 /// As the workers of a rebuild do: each has whole streams.
-fn shared_out(facts: &[Fact]) -> Vec<Vec<Fact>> {
+fn shared_out(facts: &[Fact]) -> Vec<Vec<&Fact>> {
     let first = |fact: &&Fact| fact.stream.as_str().bytes().fold(0_u8, u8::wrapping_add).is_multiple_of(2);
-    let (mine, theirs): (Vec<&Fact>, Vec<&Fact>) = facts.iter().partition(first);
-    [mine, theirs].map(|facts| facts.into_iter().cloned().collect()).into()
+    let (mine, theirs) = facts.iter().partition(first);
+    vec![mine, theirs]
 }
