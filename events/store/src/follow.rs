@@ -12,7 +12,7 @@ use futures::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{EventStore, Filter, Page, Position, StoreError};
 
@@ -20,6 +20,12 @@ use crate::{EventStore, Filter, Page, Position, StoreError};
 const PAGE_EVENTS: usize = 500;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// While others write, who is behind rests after each page for so many times as long as it took to read, within
+/// bounds: he is late already, and it is the writers who would wait for him. Whoever falls back further does not rest.
+const REST: u32 = 4;
+const REST_MIN: Duration = Duration::from_millis(1);
+const REST_MAX: Duration = Duration::from_millis(50);
 
 /// The newest position that an adapter has heard of, for those who wait for a newer one.
 #[derive(Debug)]
@@ -94,6 +100,11 @@ struct Follower<S> {
     caught_up: bool,
     /// How long to wait before the next try, after an outage.
     pause: Option<Duration>,
+    /// What had been heard of when the last page was read, and how far behind that was.
+    heard_of: Position,
+    behind: u64,
+    /// Until when to rest.
+    rest: Option<Instant>,
 }
 
 /// Follows `store`, reading a page at the start, whenever `wakes` changes, and after an outage. Ends
@@ -104,11 +115,31 @@ pub(crate) fn follow<S: Pages>(
     after: Position,
     filter: Filter,
 ) -> BoxStream<'static, Result<Page, StoreError>> {
-    let follower = Follower { store, wakes, filter, after, caught_up: false, pause: None };
+    let heard_of = *wakes.borrow();
+    let follower = Follower {
+        store,
+        wakes,
+        filter,
+        after,
+        caught_up: false,
+        pause: None,
+        heard_of,
+        behind: heard_of.distance_from(after),
+        rest: None,
+    };
     stream::unfold(follower, |mut follower| async move { Some((follower.next().await?, follower)) }).boxed()
 }
 
 impl<S: Pages> Follower<S> {
+    /// Until when to rest after a page that took so long to read.
+    fn rest_after(&mut self, took: Duration, heard_of: Position) -> Option<Instant> {
+        let others_write = std::mem::replace(&mut self.heard_of, heard_of) < heard_of;
+        let behind = heard_of.distance_from(self.after);
+        let gains = behind < std::mem::replace(&mut self.behind, behind);
+        let rest = (took * REST).min(REST_MAX);
+        (others_write && gains && rest >= REST_MIN && !self.caught_up).then(|| Instant::now() + rest)
+    }
+
     /// The next item. Nothing but `after` is remembered between pages, and that moves only when a page
     /// is handed over, so that giving up in the middle loses nothing.
     async fn next(&mut self) -> Option<Result<Page, StoreError>> {
@@ -122,11 +153,16 @@ impl<S: Pages> Follower<S> {
                 self.wakes.changed().await.ok()?;
                 continue;
             }
+            if let Some(rest) = self.rest {
+                tokio::time::sleep_until(rest).await;
+            }
+            let began = Instant::now();
             match self.store.page(self.after, &self.filter, PAGE_EVENTS).await {
                 Ok(page) if page.scanned > self.after => {
                     self.pause = None;
                     self.caught_up = page.end;
                     self.after = page.scanned;
+                    self.rest = self.rest_after(began.elapsed(), heard_of);
                     return Some(Ok(page));
                 }
                 Ok(_) => {
@@ -141,5 +177,51 @@ impl<S: Pages> Follower<S> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A long log, of which each page takes ten milliseconds to read, while others write so many events.
+    struct Busy {
+        wakes: watch::Sender<Position>,
+        written_meanwhile: u64,
+    }
+
+    #[async_trait]
+    impl Pages for Busy {
+        async fn page(&self, after: Position, _: &Filter, limit: usize) -> Result<Page, StoreError> {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let head = *self.wakes.borrow();
+            self.wakes.send_replace(Position::of(head.number() + self.written_meanwhile));
+            let scanned = Position::of(after.number() + limit as u64).min(head);
+            Ok(Page { events: Vec::new(), scanned, end: scanned == head })
+        }
+    }
+
+    /// How long it takes to read ten pages of a log of `events` events.
+    async fn ten_pages(events: u64, written_meanwhile: u64) -> Duration {
+        let (wakes, heard) = watch::channel(Position::of(events));
+        let mut pages = follow(Busy { wakes, written_meanwhile }, heard, Position::START, Filter::all());
+        let began = Instant::now();
+        for _ in 0..10 {
+            pages.next().await.unwrap().unwrap();
+        }
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_behind_rests_while_others_write_and_only_then() {
+        let alone = ten_pages(1_000_000, 0).await;
+        assert_eq!(alone, Duration::from_millis(100));
+        let beside_writers = ten_pages(1_000_000, 100).await;
+        // The first two pages tell that others write.
+        assert!(beside_writers >= Duration::from_millis(100 + 8 * 40), "{beside_writers:?}");
+        assert!(beside_writers < Duration::from_millis(100 + 10 * 45), "{beside_writers:?}");
+        let falling_back = ten_pages(1_000_000, 2 * PAGE_EVENTS as u64).await;
+        assert_eq!(falling_back, Duration::from_millis(100));
     }
 }

@@ -64,7 +64,7 @@ impl Position {
 
     /// How far behind `earlier` this is, in whatever the engine counts: events where positions are
     /// [dense](Numbering::Dense), bytes of the log in EventStoreDB. For people to look at, as progress and
-    /// lag; nothing is decided by it. Zero when it is not behind.
+    /// lag; nothing is decided by it but how fast somebody reads. Zero when it is not behind.
     pub fn distance_from(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
