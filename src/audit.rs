@@ -4,18 +4,26 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
+use domain::{Snapshotted, inventory::Stock};
 use event_store::EventStore;
 use futures::future::try_join_all;
 use platform::clock::Clock;
 use projections::RebuildOptions;
 use sagas::gateway::sandbox::{self, books::PaymentBook};
 use tokio_util::sync::CancellationToken;
+use write_side::{
+    LoadError,
+    snapshots::{PostgresSnapshots, is_borne_out},
+};
 
 use crate::{
     config::Settings,
     database::Database,
-    invariants::{Acknowledged, Evidence, ReadModel, Report, check},
+    invariants::{Acknowledged, ComparedSnapshots, Evidence, ReadModel, Report, check},
 };
+
+/// How many snapshots are read together.
+const SNAPSHOTS_AT_ONCE: u32 = 100;
 
 /// Checks every invariant over the whole history of a database.
 pub async fn audit(
@@ -30,6 +38,7 @@ pub async fn audit(
         acknowledged,
         provider: Some(books.iter().map(Into::into).collect()),
         read_models: Some(read_models(database, store).await?),
+        snapshots: Some(snapshots(database, store.as_ref()).await?),
         ..Evidence::log_only(clock.now())
     };
     check(store.as_ref(), &evidence).await.context("cannot read the history")
@@ -60,6 +69,28 @@ async fn read_models(database: &Database, store: &Arc<dyn EventStore>) -> Result
         })
     });
     try_join_all(compared).await
+}
+
+/// Every stored state beside what its history comes to.
+async fn snapshots(database: &Database, store: &dyn EventStore) -> Result<ComparedSnapshots> {
+    let stored = PostgresSnapshots::new(&database.roles.service);
+    let (mut all, mut after) = (ComparedSnapshots::default(), String::new());
+    loop {
+        let page = stored.page(Stock::VERSION, &after, SNAPSHOTS_AT_ONCE).await;
+        let page = page.context("cannot read the snapshots of streams")?;
+        let Some((last, _)) = page.last() else { return Ok(all) };
+        after = last.to_string();
+        for (stream, snapshot) in page {
+            match is_borne_out::<Stock>(&snapshot, &stream, store).await {
+                Ok(true) => {}
+                Ok(false) | Err(LoadError::History(_)) => all.differing.push(stream.to_string()),
+                Err(LoadError::Store(error)) => {
+                    return Err(error).with_context(|| format!("cannot read the history of {stream}"));
+                }
+            }
+            all.compared += 1;
+        }
+    }
 }
 
 /// The provider's own books: asked for where the provider is elsewhere, read where it is the sandbox of

@@ -173,6 +173,7 @@ async fn migrate_all(roles: &Databases) -> Result<()> {
     event_store::postgres::migrate(&roles.owner).await.context("cannot migrate the event store")?;
     platform::keys::migrate(&roles.owner).await.context("cannot migrate the person keys")?;
     platform::releases::migrate(&roles.owner).await.context("cannot migrate what releases can read")?;
+    write_side::snapshots::migrate(&roles.owner).await.context("cannot migrate the snapshots of streams")?;
     sagas::coordinator::migrate(&roles.owner).await.context("cannot migrate the coordinator's tables")?;
     sagas::gateway::sandbox::migrate(&roles.owner)
         .await

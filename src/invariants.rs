@@ -17,7 +17,9 @@ mod violation;
 use event_store::{EventStore, Filter, Numbering, Position, RecordedEvent, StoreError};
 use projections::Fact;
 
-pub use evidence::{Acknowledged, Evidence, ProviderCapture, ProviderPayment, ReadModel, Subscriber};
+pub use evidence::{
+    Acknowledged, ComparedSnapshots, Evidence, ProviderCapture, ProviderPayment, ReadModel, Subscriber,
+};
 pub use postings::Balance;
 pub use report::{Check, Invariant, Note, Report, Verdict};
 pub use violation::Violation;
@@ -100,6 +102,9 @@ impl<'a> Checker<'a> {
         for read_model in evidence.read_models.iter().flatten() {
             read_model.compare(findings);
         }
+        if let Some(snapshots) = &evidence.snapshots {
+            snapshots.compare(findings);
+        }
         let provider = evidence.provider.as_ref();
         let looked_at = |invariant| match invariant {
             Invariant::I1 => Some(self.stock.summary()),
@@ -110,7 +115,10 @@ impl<'a> Checker<'a> {
             Invariant::I4 => Some(self.acknowledgements.summary()),
             Invariant::I5 => Some(self.finality.summary()),
             Invariant::I6 => Some(self.postings.summary()),
-            Invariant::I8 => evidence.read_models.as_deref().map(evidence::summary),
+            Invariant::I8 => {
+                let models = evidence.read_models.as_deref();
+                models.map(|models| evidence::summary(models, evidence.snapshots.as_ref()))
+            }
             Invariant::I9 => Some(format!("{events} events, {} subscribers", evidence.subscribers.len())),
         };
         let checks = Invariant::ALL.map(|invariant| (invariant, looked_at(invariant)));

@@ -13,6 +13,7 @@ use platform::{
     clock::Clock,
     health::Health,
     keys::PostgresKeys,
+    postgres::Databases,
     problem,
     shutdown::{Ended, Shutdown},
     telemetry::trace_requests,
@@ -29,7 +30,7 @@ use sagas::{
 };
 use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
-use write_side::{Commands, api};
+use write_side::{Commands, Snapshots, api, snapshots::PostgresSnapshots};
 
 use crate::{
     config::{Origin, Role, Settings},
@@ -87,7 +88,7 @@ impl Running {
             tokio::spawn(shutdown.token().run_until_cancelled_owned(remembering));
         }
         nats::wake(settings, &*store, &shutdown).await?;
-        let commands = Commands::new(Arc::clone(&store));
+        let commands = Commands::with_snapshots(Arc::clone(&store), snapshots(&database.roles));
         let mut routes = Router::new();
         let mut health = Health::new();
         if settings.runs(Role::Write) {
@@ -196,6 +197,11 @@ impl Running {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Where the states of long streams are stored, wherever the log is.
+pub(crate) fn snapshots(roles: &Databases) -> Snapshots {
+    Snapshots::new(Arc::new(PostgresSnapshots::new(&roles.service)))
 }
 
 /// The log, for those who follow it: where other roles of this process append, they share what these know

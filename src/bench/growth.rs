@@ -127,11 +127,14 @@ impl<'a> Growth<'a> {
         plan.say(&left.text(place));
         let database = Database::open(&self.full).await?;
         let began = Instant::now();
+        self.copies.grow(events.saturating_sub(copies::BEHIND_SNAPSHOTS), plan).await?;
+        let store = database.log.open(&self.full).await?;
+        plan.say("storing snapshots");
+        copies::store_snapshots(&store, &database.roles).await?;
         self.copies.grow(events, plan).await?;
         left.filled(place, began.elapsed());
         plan.say("looking whether the log is dense");
         let size = Size::of(copies::check_density(&database.roles.owner).await?, place, extent);
-        let store = database.log.open(&self.full).await?;
         let began = Instant::now();
         self.rebuild(&store, &database.roles, &size, report).await?;
         left.rebuilt(place, began.elapsed());

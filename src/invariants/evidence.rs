@@ -25,6 +25,8 @@ pub struct Evidence {
     pub acknowledged: Vec<Acknowledged>,
     /// Read models beside ones built from scratch; without them I8 is not checked.
     pub read_models: Option<Vec<ReadModel>>,
+    /// Stored states of streams beside their histories, which are part of I8 where they are given.
+    pub snapshots: Option<ComparedSnapshots>,
     /// What subscribers saw.
     pub subscribers: Vec<Subscriber>,
 }
@@ -32,7 +34,8 @@ pub struct Evidence {
 impl Evidence {
     /// Nothing but the log.
     pub fn log_only(now: DateTime<Utc>) -> Self {
-        Self { now, provider: None, acknowledged: vec![], read_models: None, subscribers: vec![] }
+        let (acknowledged, subscribers) = (vec![], vec![]);
+        Self { now, provider: None, acknowledged, read_models: None, snapshots: None, subscribers }
     }
 }
 
@@ -140,7 +143,25 @@ impl ReadModel {
     }
 }
 
-pub(super) fn summary(models: &[ReadModel]) -> String {
+/// Stored states of streams compared with what their histories come to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ComparedSnapshots {
+    /// How many were compared.
+    pub compared: u64,
+    /// The streams of those that differ.
+    pub differing: Vec<String>,
+}
+
+impl ComparedSnapshots {
+    pub(super) fn compare(&self, findings: &mut Findings) {
+        for stream in &self.differing {
+            findings.broken(Violation::SnapshotDiffers { stream: stream.clone() });
+        }
+    }
+}
+
+pub(super) fn summary(models: &[ReadModel], snapshots: Option<&ComparedSnapshots>) -> String {
     let rows: u64 = models.iter().map(|model| model.rows).sum();
-    format!("{rows} rows of {} read models", models.len())
+    let snapshots = snapshots.map(|snapshots| format!(", {} snapshots", snapshots.compared));
+    format!("{rows} rows of {} read models{}", models.len(), snapshots.unwrap_or_default())
 }

@@ -43,7 +43,7 @@ impl Invariant {
             Self::I5 => "every order is in a final state or owned by a live deadline",
             Self::I6 => "postings sum to zero per currency and transaction",
             Self::I7 => "the provider's books equal the clearing account plus listed breaks",
-            Self::I8 => "every read model equals one built from scratch",
+            Self::I8 => "every read model and every snapshot equals one built from scratch",
             Self::I9 => "the log is whole and in order, and every subscriber saw it so",
         }
     }

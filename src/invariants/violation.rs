@@ -71,6 +71,8 @@ pub enum Violation {
     UnknownToProvider { payment_id: PaymentId, ours: i128 },
     #[error("{projection} at {position} differs from one built from scratch in {row}")]
     ReadModelDiffers { projection: String, position: Position, row: String },
+    #[error("the snapshot of {stream} is not what its history comes to: empty snapshots.states")]
+    SnapshotDiffers { stream: String },
     #[error("after position {before} comes {after}")]
     PositionGap { before: Position, after: Position },
     #[error("{stream} at {position}: revision {found} where {expected} comes next")]
@@ -111,7 +113,7 @@ impl Violation {
             | Self::HeldDiffers { .. }
             | Self::UnknownPayment { .. }
             | Self::UnknownToProvider { .. } => Invariant::I7,
-            Self::ReadModelDiffers { .. } => Invariant::I8,
+            Self::ReadModelDiffers { .. } | Self::SnapshotDiffers { .. } => Invariant::I8,
             Self::PositionGap { .. }
             | Self::RevisionGap { .. }
             | Self::EventTwice { .. }

@@ -134,6 +134,7 @@ struct Summary {
     events: u64,
     crashes: BTreeMap<&'static str, u64>,
     twins: u64,
+    snapshots: u64,
     deliveries: u64,
     /// Orders by means of payment and the state that they ended in.
     orders: BTreeMap<(&'static str, &'static str), u64>,
@@ -143,7 +144,11 @@ struct Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} events, {} twins, {} deliveries", self.events, self.twins, self.deliveries)?;
+        writeln!(
+            f,
+            "{} events, {} twins, {} snapshots found, {} deliveries",
+            self.events, self.twins, self.snapshots, self.deliveries
+        )?;
         for (boundary, crashes) in &self.crashes {
             writeln!(f, "{crashes:>8} killed at {boundary}")?;
         }
@@ -166,6 +171,7 @@ impl Summary {
         };
         self.events += story.events;
         self.twins += story.twins;
+        self.snapshots += story.snapshots;
         self.deliveries += story.deliveries;
         for boundary in story.crashes {
             *self.crashes.entry(boundary).or_default() += 1;
@@ -182,6 +188,7 @@ impl Summary {
             assert!(self.crashes.contains_key(boundary), "no seed was killed at {boundary}");
         }
         assert!(self.twins > 0, "no seed had twins");
+        assert!(self.snapshots > 0, "no process found a snapshot");
         for token in sagas::gateway::sandbox::tokens::ALL {
             assert!(self.orders.keys().any(|(method, _)| *method == token), "no seed paid with {token}");
         }

@@ -7,7 +7,7 @@ use domain::{order, payment};
 use event_store::EventStore;
 use events::ids::OrderId;
 
-use crate::{CommandContext, CommandHandler, HandleError, Handled};
+use crate::{CommandContext, CommandHandler, HandleError, Handled, Snapshots};
 
 /// One handler for each context. Cheap to clone; clones share their queues and caches.
 #[derive(Debug, Clone)]
@@ -29,9 +29,18 @@ pub struct Commands {
 impl Commands {
     /// Handlers that write to `store`.
     pub fn new(store: Arc<dyn EventStore>) -> Self {
+        Self::over(CommandHandler::new(store.clone()), store)
+    }
+
+    /// The same, where states of streams whose histories grow long are stored beside the log.
+    pub fn with_snapshots(store: Arc<dyn EventStore>, snapshots: Snapshots) -> Self {
+        Self::over(CommandHandler::with_snapshots(store.clone(), snapshots), store)
+    }
+
+    fn over(inventory: CommandHandler<domain::inventory::Stock>, store: Arc<dyn EventStore>) -> Self {
         Self {
             catalog: CommandHandler::new(store.clone()),
-            inventory: CommandHandler::new(store.clone()),
+            inventory,
             order: CommandHandler::new(store.clone()),
             payment: CommandHandler::new(store.clone()),
             credit: CommandHandler::new(store.clone()),

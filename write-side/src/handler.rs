@@ -10,6 +10,7 @@ mod lane;
 mod plan;
 mod recall;
 mod settle;
+mod storing;
 
 use std::{
     collections::HashMap,
@@ -17,7 +18,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use domain::Decider;
+pub use storing::is_borne_out;
+
+use domain::{Decider, Snapshotted};
 use event_store::{EventStore, StoreError};
 use events::{DomainEvent, StreamName};
 use quick_cache::{Weighter, sync::Cache};
@@ -25,10 +28,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 use self::{
-    history::Snapshot,
+    history::Folded,
     lane::{Lane, Pending},
+    storing::Storing,
 };
-use crate::{CommandContext, HandleError, Handled, LoadError, Recalled};
+use crate::{CommandContext, HandleError, Handled, LoadError, Recalled, Snapshots};
 
 /// How many commands may wait for one stream; further senders wait to be let in.
 const QUEUE_COMMANDS_MAX: usize = 1024;
@@ -44,16 +48,29 @@ pub struct CommandHandler<D: Decider>(Arc<Shared<D>>);
 struct Shared<D: Decider> {
     store: Arc<dyn EventStore>,
     lanes: Mutex<HashMap<StreamName, mpsc::Sender<Pending<D>>>>,
-    cache: Cache<StreamName, Snapshot<D>, RememberedCommands>,
+    cache: Cache<StreamName, Folded<D>, RememberedCommands>,
+    /// Of contexts whose histories grow long.
+    storing: Option<Storing<D>>,
     running: TaskTracker,
+}
+
+impl<D: Snapshotted> CommandHandler<D> {
+    /// A handler that writes to `store`, and need not read a history whole of which there is a snapshot.
+    pub fn with_snapshots(store: Arc<dyn EventStore>, snapshots: Snapshots) -> Self {
+        Self::over(store, Some(Storing::to(snapshots)))
+    }
 }
 
 impl<D: Decider> CommandHandler<D> {
     /// A handler that writes to `store`.
     pub fn new(store: Arc<dyn EventStore>) -> Self {
+        Self::over(store, None)
+    }
+
+    fn over(store: Arc<dyn EventStore>, storing: Option<Storing<D>>) -> Self {
         let cache = Cache::with_weighter(CACHED_STATES, CACHED_WEIGHT_MAX, RememberedCommands);
         let running = TaskTracker::new();
-        Self(Arc::new(Shared { store, lanes: Mutex::default(), cache, running }))
+        Self(Arc::new(Shared { store, lanes: Mutex::default(), cache, storing, running }))
     }
 
     /// Carries out `command` on the stream of `id`, once for each command id.
@@ -85,11 +102,16 @@ impl<D: Decider> CommandHandler<D> {
     /// The state of the stream of `id` with its revision, as it is in the store now.
     pub async fn load(&self, id: &str) -> Result<(D, Option<u64>), LoadError> {
         let stream = D::Event::CATEGORY.stream(id);
-        let mut snapshot = self.0.cache.get(&stream).unwrap_or_default();
-        let moved = snapshot.catch_up(self.0.store.as_ref(), &stream).await?;
-        let loaded = (snapshot.state().clone(), snapshot.revision());
-        if moved {
-            self.0.cache.insert(stream, snapshot);
+        let cached = self.0.cache.get(&stream);
+        let is_news = cached.is_none();
+        let mut folded = match cached {
+            Some(folded) => folded,
+            None => self.0.find(&stream).await,
+        };
+        let moved = self.0.catch_up(&stream, &mut folded).await?;
+        let loaded = (folded.state().clone(), folded.revision());
+        if moved || is_news {
+            self.0.remember(&stream, folded);
         }
         Ok(loaded)
     }
@@ -113,7 +135,7 @@ impl<D: Decider> CommandHandler<D> {
         }
     }
 
-    /// Waits until every command that was taken in is answered.
+    /// Waits until every command that was taken in is answered, and what was to be stored is, or was given up.
     pub async fn finish(&self) {
         self.0.running.close();
         self.0.running.wait().await;
@@ -121,6 +143,40 @@ impl<D: Decider> CommandHandler<D> {
 }
 
 impl<D: Decider> Shared<D> {
+    /// What is known of a stream that is not in memory: what is stored of it, if anything is.
+    async fn find(&self, stream: &StreamName) -> Folded<D> {
+        match &self.storing {
+            Some(storing) => storing.find(stream).await.unwrap_or_default(),
+            None => Folded::default(),
+        }
+    }
+
+    /// Reads what was appended since, and says whether there was anything. Where what was read cannot follow on what
+    /// began with a snapshot, it may be the snapshot that is wrong, and the history is read whole.
+    async fn catch_up(&self, stream: &StreamName, folded: &mut Folded<D>) -> Result<bool, LoadError> {
+        match folded.catch_up(self.store.as_ref(), stream).await {
+            Err(LoadError::History(error)) if folded.may_be_wrong(&error) => {
+                tracing::warn!(%stream, %error, "a snapshot is left aside, and the history is read whole");
+                *folded = Folded::default();
+                folded.catch_up(self.store.as_ref(), stream).await
+            }
+            caught_up => caught_up,
+        }
+    }
+
+    /// Keeps a state for the next command, and stores it when it is time to.
+    fn remember(&self, stream: &StreamName, mut folded: Folded<D>) {
+        if folded.events() == 0 || !folded.is_proved() {
+            return;
+        }
+        if let Some(storing) = &self.storing
+            && let Some(snapshot) = storing.due(stream, &mut folded)
+        {
+            self.running.spawn(storing.store(stream.clone(), snapshot));
+        }
+        self.cache.insert(stream.clone(), folded);
+    }
+
     /// Puts a command into the queue of its stream, and sees to it that somebody works there.
     async fn enqueue(self: Arc<Self>, stream: &StreamName, mut pending: Pending<D>) {
         loop {
@@ -168,9 +224,9 @@ fn abandoned<R: std::error::Error>() -> HandleError<R> {
 #[derive(Debug, Clone)]
 struct RememberedCommands;
 
-impl<D: Decider> Weighter<StreamName, Snapshot<D>> for RememberedCommands {
-    fn weight(&self, _: &StreamName, snapshot: &Snapshot<D>) -> u64 {
-        1 + snapshot.remembered() as u64
+impl<D: Decider> Weighter<StreamName, Folded<D>> for RememberedCommands {
+    fn weight(&self, _: &StreamName, folded: &Folded<D>) -> u64 {
+        1 + folded.remembered() as u64
     }
 }
 

@@ -7,8 +7,10 @@ mod commands;
 mod context;
 mod error;
 mod handler;
+pub mod snapshots;
 
 pub use commands::Commands;
 pub use context::{CommandContext, Handled, Recalled};
 pub use error::{HandleError, HistoryError, LoadError, Unkeepable};
 pub use handler::CommandHandler;
+pub use snapshots::{SnapshotStore, Snapshots, StoredSnapshot};

@@ -3,14 +3,15 @@
 //! many customers buy at once. **It is a log like one that came in through the port**: it is held
 //! against every invariant before it is relied on, and its density is looked at again when it is large.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use anyhow::{Context, Result, ensure};
 use event_store::{EventStore, NewEvent, Position, RecordedEvent};
-use events::StreamName;
+use events::{Category, StreamName};
 use platform::{clock::Clock, postgres::Databases};
 use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 use uuid::Uuid;
+use write_side::{Commands, Snapshots};
 
 use crate::{
     bench::{
@@ -18,6 +19,7 @@ use crate::{
         history::{self, Order},
     },
     invariants::{self, Evidence},
+    run,
 };
 
 /// How many orders are written in one transaction.
@@ -192,6 +194,40 @@ pub(super) async fn mark_handled(roles: &Databases) -> Result<()> {
     let marked = sqlx::query(sql).bind(head).execute(&mut db).await?.rows_affected();
     ensure!(marked > 0, "no coordinator has worked on this log yet");
     Ok(db.close().await?)
+}
+
+/// How many events are written behind snapshots: some fifty in the stream of each SKU, half of what there is from one
+/// to the next.
+pub(super) const BEHIND_SNAPSHOTS: u64 = 100_000;
+
+/// Stores the states of long streams beside the log, as a shop that had come to this history by commands would
+/// have done on the way.
+pub(super) async fn store_snapshots(store: &Arc<dyn EventStore>, roles: &Databases) -> Result<()> {
+    let mut db = roles.owner.connect().await?;
+    let sql = "select substr(name, length(category) + 2) from event_store.streams where category = $1";
+    let skus: Vec<String> =
+        sqlx::query_scalar(sql).bind(Category::Inventory.as_str()).fetch_all(&mut db).await?;
+    db.close().await?;
+    let snapshots = run::snapshots(roles);
+    let commands = Commands::with_snapshots(Arc::clone(store), snapshots);
+    for sku in skus {
+        commands.inventory.load(&sku).await?;
+    }
+    commands.finish().await;
+    let mut db = roles.owner.connect().await?;
+    let (due, stored): (i64, i64) = sqlx::query_as(
+        "select (select count(*) from (
+                 select from event_store.streams join event_store.events using (stream_no)
+                 where category = $1 group by stream_no having count(*) >= $2) as long),
+             (select count(*) from snapshots.states)",
+    )
+    .bind(Category::Inventory.as_str())
+    .bind(i64::try_from(Snapshots::EVERY_EVENTS)?)
+    .fetch_one(&mut db)
+    .await?;
+    db.close().await?;
+    ensure!(stored == due, "{stored} snapshots are stored of {due}");
+    Ok(())
 }
 
 async fn head(db: &mut PgConnection) -> Result<i64> {

@@ -67,6 +67,14 @@ fn i8_a_row_that_differs() {
 }
 
 #[test]
+fn i8_a_snapshot_that_differs() {
+    let mut evidence = evidence();
+    let snapshots = evidence.snapshots.insert(ComparedSnapshots { compared: 2, differing: vec![] });
+    snapshots.differing.push("inventory-MUG".to_owned());
+    assert!(matches!(the_violation(&sound(), &evidence), Violation::SnapshotDiffers { .. }));
+}
+
+#[test]
 fn i9_an_event_that_is_gone() {
     let mut history = sound();
     let last_of_its_stream = history.events.iter().position(|event| event.name == "OrderCancelled").unwrap();

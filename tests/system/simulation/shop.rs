@@ -27,12 +27,17 @@ use sagas::{
     },
 };
 use uuid::Uuid;
-use write_side::{CommandContext, CommandHandler, Commands, HandleError};
+use write_side::{
+    CommandContext, CommandHandler, Commands, HandleError, Snapshots, snapshots::MemorySnapshots,
+};
 
 use super::{
     plan::{Action, Plan, SKUS},
     recorder::Recorder,
 };
+
+/// How many events of a stream there are from one snapshot to the next: few, so that they matter in short histories.
+const SNAPSHOT_EVERY: u64 = 3;
 
 /// More tries than a client ever needs.
 const TRIES_MAX: usize = 30;
@@ -42,6 +47,7 @@ pub(super) struct Shop {
     pub(super) store: Recorder,
     pub(super) gateway: Arc<MemoryGateway>,
     pub(super) state: Arc<MemoryState>,
+    pub(super) snapshots: Arc<MemorySnapshots>,
     pub(super) crashes: Arc<Crashes>,
     pub(super) acknowledged: Vec<Acknowledged>,
     /// The process that serves customers; its caches may be old when coordinators write.
@@ -75,6 +81,12 @@ impl Crashes {
     }
 }
 
+/// The handlers of a process of its own, which begins with what others have stored.
+fn process(store: &Recorder, snapshots: &Arc<MemorySnapshots>) -> Commands {
+    let snapshots = Snapshots::new(snapshots.clone()).every(SNAPSHOT_EVERY);
+    Commands::with_snapshots(Arc::new(store.clone()), snapshots)
+}
+
 pub(super) fn noon() -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000, 0).unwrap()
 }
@@ -95,6 +107,7 @@ impl Shop {
     pub(super) fn new(plan: &Plan) -> Self {
         let clock = Clock::manual(noon());
         let time = clock.clone();
+        let snapshots = Arc::new(MemorySnapshots::default());
         let store = Recorder::before(MemoryStore::with_time(move || time.now()));
         let lost =
             memory::FaultPlan { fail_before: plan.calls_lost.clone(), fail_after: plan.answers_lost.clone() };
@@ -107,10 +120,11 @@ impl Shop {
                 reached: Mutex::default(),
             }),
             acknowledged: Vec::new(),
-            clients: Commands::new(Arc::new(store.clone())),
+            clients: process(&store, &snapshots),
             actions: 0,
             clock,
             store,
+            snapshots,
         }
     }
 
@@ -118,7 +132,7 @@ impl Shop {
     pub(super) fn coordinator(&self, holder: &str) -> Coordinator {
         let coordinator = Coordinator::new(
             Arc::new(self.store.clone()),
-            Commands::new(Arc::new(self.store.clone())),
+            process(&self.store, &self.snapshots),
             self.gateway.clone(),
             self.clock.clone(),
             self.state.clone(),
@@ -172,6 +186,7 @@ impl Shop {
             }
             Action::ForgetState => {
                 self.state.forget();
+                self.snapshots.forget();
                 "forgotten".to_owned()
             }
         }
@@ -179,7 +194,7 @@ impl Shop {
 
     /// The customers' process starts anew, with empty caches.
     pub(super) fn restart_clients(&mut self) {
-        self.clients = Commands::new(Arc::new(self.store.clone()));
+        self.clients = process(&self.store, &self.snapshots);
     }
 
     fn fresh_id(&self) -> Uuid {

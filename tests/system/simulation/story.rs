@@ -4,7 +4,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use counterfoil::invariants::{self, Evidence, Invariant, Note, ProviderPayment, Subscriber, Verdict};
+use counterfoil::invariants::{
+    self, ComparedSnapshots, Evidence, Invariant, Note, ProviderPayment, Subscriber, Verdict,
+};
+use domain::inventory::Stock;
 use event_store::{EventStore, Filter, Position, RecordedEvent, memory::FaultPlan};
 use events::{DomainEvent, order::OrderEvent};
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -14,6 +17,7 @@ use sagas::{
     webhook,
 };
 use tokio::task::JoinHandle;
+use write_side::snapshots::is_borne_out;
 
 use super::{
     plan::{Action, Plan, SLEEP},
@@ -45,6 +49,8 @@ pub(super) struct Story {
     pub(super) crashes: Vec<&'static str>,
     pub(super) reached: Vec<&'static str>,
     pub(super) twins: u64,
+    /// How many snapshots were found by processes that knew nothing of the stream.
+    pub(super) snapshots: u64,
     pub(super) deliveries: u64,
     /// Each order's means of payment, and the state that it ended in.
     pub(super) endings: Vec<(&'static str, &'static str)>,
@@ -258,6 +264,19 @@ impl Teller<'_> {
         [action, delivery, step, self.shop.gateway.next_settlement()].into_iter().flatten().min()
     }
 
+    /// Every snapshot beside the history of its stream.
+    async fn compared_snapshots(&self) -> Result<ComparedSnapshots, String> {
+        let mut all = ComparedSnapshots::default();
+        for (stream, snapshot) in self.shop.snapshots.all() {
+            let is_borne_out = is_borne_out::<Stock>(&snapshot, &stream, &self.shop.store).await;
+            if !is_borne_out.map_err(|error| error.to_string())? {
+                all.differing.push(stream.to_string());
+            }
+            all.compared += 1;
+        }
+        Ok(all)
+    }
+
     async fn check(mut self) -> Result<Story, String> {
         self.shop.store.set_faults(FaultPlan::none());
         let head = self.shop.store.head().await.map_err(|error| error.to_string())?;
@@ -269,6 +288,7 @@ impl Teller<'_> {
         let log = log.map_err(|error| error.to_string())?.events;
         self.story.trace.extend(log.iter().map(in_full));
         self.story.events = log.len() as u64;
+        self.story.snapshots = self.shop.snapshots.found();
         self.story.reached = self.shop.crashes.reached();
 
         let books = self.shop.gateway.books();
@@ -277,6 +297,7 @@ impl Teller<'_> {
             provider: Some(books.iter().map(ProviderPayment::from).collect()),
             acknowledged: self.shop.acknowledged.clone(),
             read_models: None,
+            snapshots: Some(self.compared_snapshots().await?),
             subscribers: vec![self.subscriber.clone()],
         };
         let report = invariants::check(&self.shop.store, &evidence).await;

@@ -12,6 +12,7 @@ pub mod order;
 pub mod payment;
 
 use events::DomainEvent;
+use serde::{Serialize, de::DeserializeOwned};
 
 /// The rules of one context over the state of one stream.
 pub trait Decider: Default + Clone + Send + Sync + 'static {
@@ -36,6 +37,15 @@ pub trait Decider: Default + Clone + Send + Sync + 'static {
     {
         events.into_iter().try_fold(Self::default(), Self::evolve)
     }
+}
+
+/// A state that can be written down and read again, for streams whose histories are long. It holds no personal data
+/// in the clear, and reading refuses what contradicts itself.
+pub trait Snapshotted: Decider + Serialize + DeserializeOwned {
+    /// Of the rules by which a history is folded into this state, and of the form in which it is written. **Raised
+    /// with every change of either, of an upcaster, and with every new kind of event in its streams**, so that no
+    /// release decides on what another one's rules have made, or passes over what it cannot read.
+    const VERSION: i32;
 }
 
 /// A history that no decider can have written: an event that its state rules out.

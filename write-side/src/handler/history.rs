@@ -7,7 +7,7 @@ use std::{
 };
 
 use domain::Decider;
-use event_store::{Direction, EventStore, Position, RecordedEvent};
+use event_store::{Appended, Direction, EventStore, Position, RecordedEvent};
 use events::{DomainEvent, StreamName};
 use uuid::Uuid;
 
@@ -20,26 +20,59 @@ const REMEMBERED_COMMANDS_MAX: usize = 512;
 
 /// The state of a stream at one revision.
 #[derive(Debug, Clone)]
-pub(super) struct Snapshot<D> {
+pub(super) struct Folded<D> {
     state: D,
     revision: Option<u64>,
     position: Position,
+    last_event: Uuid,
     commands: Remembered,
+    /// Whether it began with a snapshot, and how far that may be believed.
+    origin: Origin,
+    /// How many events the stream has when it is stored next.
+    store_from: u64,
 }
 
-impl<D: Decider> Default for Snapshot<D> {
+impl<D: Decider> Default for Folded<D> {
     /// The state of a stream that does not exist.
     fn default() -> Self {
         Self {
             state: D::default(),
             revision: None,
             position: Position::START,
+            last_event: Uuid::nil(),
             commands: Remembered::default(),
+            origin: Origin::History,
+            store_from: 0,
         }
     }
 }
 
-impl<D: Decider> Snapshot<D> {
+/// What a state was folded from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The whole history.
+    History,
+    /// A snapshot that ends with an event that is in the log, and what came behind it.
+    Snapshot,
+    /// A snapshot that was not held against the log yet.
+    Unproved,
+}
+
+impl<D: Decider> Folded<D> {
+    /// What was stored, which is to be held against the log before anything is made of it.
+    pub(super) fn stored(state: D, last: LastEvent, store_from: u64) -> Self {
+        Self {
+            state,
+            revision: Some(last.revision),
+            position: last.position,
+            last_event: last.id,
+            commands: Remembered { forgot: true, ..Remembered::default() },
+            origin: Origin::Unproved,
+            store_from,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn state(&self) -> &D {
         &self.state
     }
@@ -66,7 +99,40 @@ impl<D: Decider> Snapshot<D> {
         !self.commands.forgot
     }
 
-    /// Reads what was appended since, and says whether there was anything.
+    /// How many events the stream has.
+    pub(super) fn events(&self) -> u64 {
+        self.revision.map_or(0, |revision| revision + 1)
+    }
+
+    /// The last event that is in it.
+    pub(super) fn last_event(&self) -> Option<LastEvent> {
+        let revision = self.revision?;
+        Some(LastEvent { revision, position: self.position, id: self.last_event })
+    }
+
+    /// Whether all of it was read from the log, or held against it.
+    pub(super) fn is_proved(&self) -> bool {
+        self.origin != Origin::Unproved
+    }
+
+    /// Whether it can be the state that is to blame for an event that cannot follow on it.
+    pub(super) fn may_be_wrong(&self, error: &HistoryError) -> bool {
+        let cannot_follow = matches!(error, HistoryError::Impossible { .. } | HistoryError::Gap { .. });
+        self.origin != Origin::History && cannot_follow
+    }
+
+    /// How many events the stream has when it is stored next.
+    pub(super) fn store_from(&self) -> u64 {
+        self.store_from
+    }
+
+    /// It is stored now, and then again when there are so many events.
+    pub(super) fn store_next(&mut self, from: u64) {
+        self.store_from = from;
+    }
+
+    /// Reads what was appended since, and says whether there was anything. What was stored begins with the event
+    /// that it ends with: where that is not in the log it is left aside, and the history is read whole.
     pub(super) async fn catch_up(
         &mut self,
         store: &dyn EventStore,
@@ -74,9 +140,19 @@ impl<D: Decider> Snapshot<D> {
     ) -> Result<bool, LoadError> {
         let before = self.revision;
         loop {
-            let from = self.next_revision();
-            let page = store.read_stream(stream, Direction::Forwards, Some(from), PAGE_EVENTS).await?;
-            for event in &page {
+            let from = if self.is_proved() { Some(self.events()) } else { self.revision };
+            let page = store.read_stream(stream, Direction::Forwards, from, PAGE_EVENTS).await?;
+            let mut events = page.as_slice();
+            if !self.is_proved() {
+                let Some((_, behind)) = events.split_first().filter(|(last, _)| self.ends_with(last)) else {
+                    tracing::warn!(%stream, revision = from, "a snapshot does not fit the log, and is left aside");
+                    *self = Self::default();
+                    continue;
+                };
+                self.origin = Origin::Snapshot;
+                events = behind;
+            }
+            for event in events {
                 self.apply(stream, event)?;
             }
             if page.len() < PAGE_EVENTS {
@@ -85,11 +161,17 @@ impl<D: Decider> Snapshot<D> {
         }
     }
 
+    fn ends_with(&self, event: &RecordedEvent) -> bool {
+        let RecordedEvent { revision, position, id, .. } = *event;
+        self.last_event() == Some(LastEvent { revision, position, id })
+    }
+
     /// Takes over what this process has just appended: the state behind it, and its commands.
-    pub(super) fn advance(&mut self, state: D, revision: u64, position: Position) {
+    pub(super) fn advance(&mut self, state: D, last_event: Uuid, appended: &Appended) {
         self.state = state;
-        self.revision = Some(revision);
-        self.position = position;
+        self.revision = Some(appended.revision);
+        self.position = appended.position;
+        self.last_event = last_event;
     }
 
     /// Remembers that a command was carried out.
@@ -97,12 +179,12 @@ impl<D: Decider> Snapshot<D> {
         self.commands.push(first_event, done);
     }
 
-    fn next_revision(&self) -> u64 {
-        self.revision.map_or(0, |revision| revision + 1)
-    }
-
-    fn apply(&mut self, stream: &StreamName, recorded: &RecordedEvent) -> Result<(), HistoryError> {
-        let (expected, revision) = (self.next_revision(), recorded.revision);
+    pub(super) fn apply(
+        &mut self,
+        stream: &StreamName,
+        recorded: &RecordedEvent,
+    ) -> Result<(), HistoryError> {
+        let (expected, revision) = (self.events(), recorded.revision);
         if revision != expected {
             return Err(HistoryError::Gap { stream: stream.clone(), expected, found: revision });
         }
@@ -115,6 +197,7 @@ impl<D: Decider> Snapshot<D> {
         })?;
         self.revision = Some(revision);
         self.position = recorded.position;
+        self.last_event = recorded.id;
         self.commands.note(recorded);
         Ok(())
     }
@@ -132,6 +215,14 @@ pub(super) fn decode<E: DomainEvent>(
             source: Arc::new(source),
         }
     })
+}
+
+/// The last event of a state: what tells whether it belongs to this log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LastEvent {
+    pub(super) revision: u64,
+    pub(super) position: Position,
+    pub(super) id: Uuid,
 }
 
 /// Where a command's last event is, and with which request it came.

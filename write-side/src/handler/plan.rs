@@ -8,7 +8,7 @@ use event_store::{NewEvent, Position};
 use events::{DomainEvent, StreamName};
 use uuid::Uuid;
 
-use super::{history::Snapshot, lane::Pending};
+use super::{history::Folded, lane::Pending};
 use crate::{Handled, HistoryError};
 
 /// What a batch of commands comes to, if its events can be appended at the revision it was decided on.
@@ -35,24 +35,24 @@ pub(super) enum Verdict<R> {
 }
 
 impl<D: Decider> Plan<D> {
-    /// Judges `batch` on the state of `snapshot`.
+    /// Judges `batch` on what is `folded`.
     pub(super) fn decide(
         stream: &StreamName,
-        snapshot: &Snapshot<D>,
+        folded: &Folded<D>,
         batch: &[Pending<D>],
     ) -> Result<Self, HistoryError> {
         let mut plan = Self {
             verdicts: Vec::with_capacity(batch.len()),
             events: Vec::new(),
-            state: snapshot.state().clone(),
+            state: folded.state().clone(),
         };
         for pending in batch {
-            let current = revision_behind(snapshot.revision(), plan.events.len());
+            let current = revision_behind(folded.revision(), plan.events.len());
             let verdict = match pending.context.expected_revision {
                 Some(expected) if current != Some(expected) => {
                     Verdict::RevisionMismatch { expected, current }
                 }
-                Some(_) | None => plan.judge(stream, snapshot.revision(), pending)?,
+                Some(_) | None => plan.judge(stream, folded.revision(), pending)?,
             };
             plan.verdicts.push(verdict);
         }
@@ -117,9 +117,9 @@ pub(super) struct Placement {
 }
 
 impl Placement {
-    /// `all` events behind what the snapshot has seen.
-    pub(super) fn behind<D: Decider>(snapshot: &Snapshot<D>, all: usize) -> Self {
-        Self { base: snapshot.revision(), before: snapshot.position(), ends: Vec::new(), all }
+    /// `all` events behind what was folded.
+    pub(super) fn behind<D: Decider>(folded: &Folded<D>, all: usize) -> Self {
+        Self { base: folded.revision(), before: folded.position(), ends: Vec::new(), all }
     }
 
     /// The same, now that the positions of as many events as [`Plan::ends`] are known.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     Shared,
-    history::{Done, Snapshot},
+    history::{Done, Folded},
     lane::Pending,
     plan::{Placement, Plan, Verdict},
     recall,
@@ -37,13 +37,13 @@ pub(super) struct Settling<'a, D: Decider> {
     batch: Vec<Pending<D>>,
     /// How many of the batch are decided together; fewer when all would be too large for the store.
     together: usize,
-    snapshot: Snapshot<D>,
+    folded: Folded<D>,
     seen: Seen,
     conflicts: u32,
     outages: u32,
 }
 
-/// How far the snapshot may be believed.
+/// How far the state may be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
     /// It comes from the cache, or takes the stream for a new one: good enough to append on, because the
@@ -67,17 +67,23 @@ enum Setback {
 
 impl<'a, D: Decider> Settling<'a, D> {
     pub(super) fn new(shared: &'a Shared<D>, stream: &'a StreamName, batch: Vec<Pending<D>>) -> Self {
-        let (snapshot, seen) = match shared.cache.remove(stream) {
-            Some((_, snapshot)) => (snapshot, Seen::Guessed),
+        let (folded, seen) = match shared.cache.remove(stream) {
+            Some((_, folded)) => (folded, Seen::Guessed),
             // Most streams that nobody here knows are about to begin.
-            None => (Snapshot::default(), Seen::Guessed),
+            None => (Folded::default(), Seen::Guessed),
         };
         let together = batch.len();
-        Self { shared, stream, batch, together, snapshot, seen, conflicts: 0, outages: 0 }
+        Self { shared, stream, batch, together, folded, seen, conflicts: 0, outages: 0 }
     }
 
     /// Attempts until every command has its answer.
     pub(super) async fn run(mut self) {
+        if self.folded.events() == 0 {
+            self.folded = self.shared.find(self.stream).await;
+            if !self.folded.is_proved() {
+                self.seen = Seen::Doubted;
+            }
+        }
         while !self.batch.is_empty() {
             let Err(setback) = self.attempt().await else { continue };
             self.seen = Seen::Doubted;
@@ -86,14 +92,12 @@ impl<'a, D: Decider> Settling<'a, D> {
                 Err(error) => self.give_up(&error),
             }
         }
-        if self.snapshot.revision().is_some() {
-            self.shared.cache.insert(self.stream.clone(), self.snapshot);
-        }
+        self.shared.remember(self.stream, self.folded);
     }
 
     async fn attempt(&mut self) -> Result<(), Setback> {
         if self.seen == Seen::Doubted {
-            self.snapshot.catch_up(self.shared.store.as_ref(), self.stream).await?;
+            self.shared.catch_up(self.stream, &mut self.folded).await?;
             self.seen = Seen::Read;
         }
         self.answer_remembered();
@@ -101,26 +105,27 @@ impl<'a, D: Decider> Settling<'a, D> {
             return Ok(());
         }
         let judged = &self.batch[..self.together.min(self.batch.len())];
-        let plan = Plan::decide(self.stream, &self.snapshot, judged)?;
-        if !plan.events.is_empty() {
-            return self.append(plan).await;
+        let plan = Plan::decide(self.stream, &self.folded, judged)?;
+        if let Some(last) = plan.events.last() {
+            let last_event = last.id;
+            return self.append(plan, last_event).await;
         }
         if self.seen == Seen::Guessed {
             self.seen = Seen::Read;
-            if self.snapshot.catch_up(self.shared.store.as_ref(), self.stream).await? {
+            if self.shared.catch_up(self.stream, &mut self.folded).await? {
                 return Ok(());
             }
         }
-        let placement = Placement::behind(&self.snapshot, 0);
+        let placement = Placement::behind(&self.folded, 0);
         self.answer_judged(plan.verdicts, &placement).await;
         Ok(())
     }
 
     /// Answers what the state itself knows to be a repeat.
     fn answer_remembered(&mut self) {
-        let (snapshot, batch) = (&self.snapshot, std::mem::take(&mut self.batch));
+        let (folded, batch) = (&self.folded, std::mem::take(&mut self.batch));
         for pending in batch {
-            match snapshot.recall(pending.context.event_id(0)) {
+            match folded.recall(pending.context.event_id(0)) {
                 Some(done) => {
                     let repeat = recall::remembered(done, &pending.context);
                     pending.answer_repeat(repeat);
@@ -130,11 +135,11 @@ impl<'a, D: Decider> Settling<'a, D> {
         }
     }
 
-    async fn append(&mut self, plan: Plan<D>) -> Result<(), Setback> {
+    async fn append(&mut self, plan: Plan<D>, last_event: Uuid) -> Result<(), Setback> {
         crash_point("write.decided");
-        let expected = ExpectedRevision::after(self.snapshot.revision());
+        let expected = ExpectedRevision::after(self.folded.revision());
         let judged = plan.verdicts.len();
-        let placement = Placement::behind(&self.snapshot, plan.events.len());
+        let placement = Placement::behind(&self.folded, plan.events.len());
         let ends = plan.ends();
         match self.shared.store.append(self.stream, expected, plan.events).await {
             // Whoever wrote it may have decided on another request, or on another state.
@@ -146,7 +151,7 @@ impl<'a, D: Decider> Settling<'a, D> {
                     Err(error) => return Err(Setback::Store(error)),
                 };
                 self.remember(&plan.verdicts, &placement);
-                self.snapshot.advance(plan.state, appended.revision, appended.position);
+                self.folded.advance(plan.state, last_event, &appended);
                 self.answer_judged(plan.verdicts, &placement).await;
                 Ok(())
             }
@@ -172,7 +177,7 @@ impl<'a, D: Decider> Settling<'a, D> {
             let CommandContext { command_id, ref request_digest, .. } = pending.context;
             let request_digest = request_digest.as_deref().map(Arc::from);
             let done = Done { command_id, revision: revision.unwrap_or_default(), position, request_digest };
-            self.snapshot.remember(*first, done);
+            self.folded.remember(*first, done);
         }
     }
 
@@ -190,7 +195,7 @@ impl<'a, D: Decider> Settling<'a, D> {
                 }
             }
         }
-        if self.snapshot.remembers_all() {
+        if self.folded.remembers_all() {
             // It is no repeat: it would have been remembered.
             return unwritten.into_iter().for_each(|(pending, answer)| pending.answer(answer));
         }
@@ -262,7 +267,7 @@ impl<'a, D: Decider> Settling<'a, D> {
     /// one that could not be understood does not.
     fn give_up(&mut self, error: &HandleError<D::Refusal>) {
         if matches!(error, HandleError::Corrupt(_)) {
-            self.snapshot = Snapshot::default();
+            self.folded = Folded::default();
         }
         for pending in self.batch.drain(..) {
             pending.answer(Err(error.clone()));

@@ -5,6 +5,7 @@ mod contention;
 mod faults;
 mod postgres;
 mod repeats;
+mod snapshots;
 mod together;
 
 use std::sync::Arc;

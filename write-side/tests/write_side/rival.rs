@@ -1,5 +1,10 @@
 //! A store at which somebody else is always faster: what happens between a decision and its append,
-//! made to happen each time.
+//! made to happen each time. It counts what is read of streams.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use async_trait::async_trait;
 use event_store::{
@@ -16,6 +21,7 @@ type Meanwhile = dyn Fn(StreamName) -> BoxFuture<'static, ()> + Send + Sync;
 pub(crate) struct Rivalled {
     inner: MemoryStore,
     meanwhile: Box<Meanwhile>,
+    events_read: Arc<AtomicUsize>,
 }
 
 impl Rivalled {
@@ -23,7 +29,12 @@ impl Rivalled {
         inner: MemoryStore,
         meanwhile: impl Fn(StreamName) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     ) -> Self {
-        Self { inner, meanwhile: Box::new(meanwhile) }
+        Self { inner, meanwhile: Box::new(meanwhile), events_read: Arc::default() }
+    }
+
+    /// Where it counts how many events of streams it has handed out.
+    pub(crate) fn events_read(&self) -> Arc<AtomicUsize> {
+        self.events_read.clone()
     }
 }
 
@@ -69,7 +80,9 @@ impl EventStore for Rivalled {
         from: Option<u64>,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
-        self.inner.read_stream(stream, direction, from, limit).await
+        let events = self.inner.read_stream(stream, direction, from, limit).await?;
+        self.events_read.fetch_add(events.len(), Ordering::SeqCst);
+        Ok(events)
     }
 
     async fn read_all(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, StoreError> {

@@ -9,12 +9,14 @@ use events::{
     ids::{ReservationId, Sku},
     inventory::{Adjusted, Committed, Dispatched, Expired, InventoryEvent, Received, Released, Reserved},
 };
+use serde::{Deserialize, Serialize};
 
 use super::{Command, Refusal};
-use crate::{Corrupt, Decider};
+use crate::{Corrupt, Decider, Snapshotted};
 
 /// What the next decision about the stock of a SKU needs.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stock {
     /// Nothing was ever received.
     #[default]
@@ -24,16 +26,45 @@ pub enum Stock {
 }
 
 /// The units of a SKU that are in the house, and for whom they are held.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "WrittenUnits")]
 pub struct Units {
     sku: Sku,
     on_hand: i64,
+    /// The sum of all holds.
+    #[serde(skip_serializing)]
     reserved: i64,
     holds: BTreeMap<ReservationId, Hold>,
 }
 
+/// Units as they are written down.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenUnits {
+    sku: Sku,
+    on_hand: i64,
+    holds: BTreeMap<ReservationId, Hold>,
+}
+
+impl TryFrom<WrittenUnits> for Units {
+    type Error = &'static str;
+
+    fn try_from(written: WrittenUnits) -> Result<Self, Self::Error> {
+        let WrittenUnits { sku, on_hand, holds } = written;
+        let reserved = holds.values().try_fold(0_i64, |sum, hold| {
+            let quantity = hold.quantity();
+            if quantity > 0 { sum.checked_add(quantity) } else { None }
+        });
+        match reserved {
+            Some(reserved) if reserved <= on_hand => Ok(Self { sku, on_hand, reserved, holds }),
+            Some(_) | None => Err("more units are held than there are"),
+        }
+    }
+}
+
 /// Units that are held for an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Hold {
     /// Until a time.
     Until {
@@ -231,6 +262,11 @@ impl Decider for Stock {
         units.take(event)?;
         Ok(Self::Kept(units))
     }
+}
+
+/// The history of a SKU is as long as it sells well.
+impl Snapshotted for Stock {
+    const VERSION: i32 = 1;
 }
 
 impl Units {

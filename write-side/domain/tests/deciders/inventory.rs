@@ -1,7 +1,7 @@
 //! Stock, command by command.
 
 use domain::{
-    Decider,
+    Decider, Snapshotted,
     inventory::{Command, Hold, Refusal, Stock},
 };
 use events::{
@@ -252,5 +252,53 @@ fn histories_that_cannot_be_are_corrupt() {
     ];
     for history in impossible {
         assert!(Stock::replay(history).is_err(), "{history:?}");
+    }
+}
+
+/// What is written in databases. Where this fails, the form or the rules have changed: raise the version, and write
+/// down here what it is now.
+#[test]
+fn a_state_is_written_down_like_this() {
+    let history = [
+        received(10),
+        adjusted(5),
+        reserved(1, 2),
+        reserved(2, 3),
+        committed(2, 3),
+        reserved(3, 1),
+        dispatched(3, 1),
+        reserved(4, 1),
+        released(4, 1),
+        reserved(5, 1),
+        expired(5, 1),
+    ];
+    let state = given::<Stock>(history).state();
+    let written = r#"{"kept":{"sku":"MUG","on_hand":14,"holds":{
+        "00000000-0000-0000-0000-000000000001":{"until":{"quantity":2,"expires_at":"2027-01-15T08:01:00Z"}},
+        "00000000-0000-0000-0000-000000000002":{"committed":{"quantity":3}}}}}"#;
+    assert_eq!(
+        (Stock::VERSION, serde_json::to_string(&state).unwrap()),
+        (1, written.replace("\n        ", ""))
+    );
+    assert_eq!(serde_json::to_string(&Stock::default()).unwrap(), r#""unknown""#);
+}
+
+#[test]
+fn what_contradicts_itself_is_no_state() {
+    let of = |on_hand: i64, quantities: &[i64]| {
+        let holds = quantities.iter().enumerate();
+        let holds =
+            holds.map(|(n, held)| format!(r#""{}":{{"committed":{{"quantity":{held}}}}}"#, id(n as u128)));
+        let holds = holds.collect::<Vec<_>>().join(",");
+        let written = format!(r#"{{"kept":{{"sku":"MUG","on_hand":{on_hand},"holds":{{{holds}}}}}}}"#);
+        serde_json::from_str::<Stock>(&written).map(|stock| (stock.on_hand(), stock.reserved()))
+    };
+    assert_eq!(of(5, &[2, 3]).unwrap(), (5, 5));
+    assert_eq!(of(0, &[]).unwrap(), (0, 0));
+    for (on_hand, quantities) in
+        [(4, &[2, 3][..]), (5, &[-1, 3]), (5, &[0]), (-1, &[]), (i64::MAX, &[i64::MAX, 1])]
+    {
+        let refused = of(on_hand, quantities);
+        assert!(refused.is_err(), "{on_hand} {quantities:?}: {refused:?}");
     }
 }

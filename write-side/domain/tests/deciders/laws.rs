@@ -246,6 +246,18 @@ proptest! {
     }
 
     #[test]
+    fn stock_goes_on_from_where_it_was_written_down(
+        commands in vec(inventory_command(), 0..80), cut in 0..80_usize
+    ) {
+        let history = obey_the_laws::<inventory::Stock>(&commands, |_| true);
+        let (before, behind) = history.split_at(cut.min(history.len()));
+        let written = serde_json::to_string(&inventory::Stock::replay(before).unwrap()).unwrap();
+        let read: inventory::Stock = serde_json::from_str(&written).unwrap();
+        let resumed = behind.iter().try_fold(read, Decider::evolve).unwrap();
+        prop_assert_eq!(resumed, inventory::Stock::replay(&history).unwrap());
+    }
+
+    #[test]
     fn orders_obey_the_laws(commands in vec(order_command(), 0..40)) {
         obey_the_laws::<order::Order>(&commands, |_| false);
     }
