@@ -13,7 +13,7 @@ use platform::{
     clock::Clock,
     health::Health,
     keys::PostgresKeys,
-    postgres::Databases,
+    postgres::{self, Databases},
     problem,
     shutdown::{Ended, Shutdown},
     telemetry::trace_requests,
@@ -28,7 +28,6 @@ use sagas::{
     },
     webhook,
 };
-use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
 use write_side::{Commands, Snapshots, api, snapshots::PostgresSnapshots};
 
@@ -297,7 +296,7 @@ fn holder(settings: &Settings, database: &Database) -> String {
 }
 
 fn pool(options: &sqlx::postgres::PgConnectOptions, connections: u32) -> sqlx::PgPool {
-    PgPoolOptions::new()
+    postgres::pool_options()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(5))
         .connect_lazy_with(options.clone())

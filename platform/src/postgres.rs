@@ -4,6 +4,7 @@
 mod binaries;
 pub mod embedded;
 mod passwords;
+mod pool;
 mod provision;
 mod schema;
 #[cfg(any(test, feature = "testing"))]
@@ -14,6 +15,7 @@ use std::{fmt, io, path::PathBuf, time::Duration};
 use sqlx::postgres::PgConnectOptions;
 
 pub use passwords::Passwords;
+pub use pool::pool_options;
 pub use provision::provision;
 pub use schema::migrate;
 

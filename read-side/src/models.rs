@@ -6,7 +6,7 @@ use platform::problem::Problem;
 use projections::{Position, Positions, WaitError};
 use sqlx::{
     AssertSqlSafe, Decode, FromRow, PgExecutor, PgPool, Postgres, QueryBuilder, Row, Transaction, Type,
-    postgres::{PgConnectOptions, PgPoolOptions, PgRow},
+    postgres::{PgConnectOptions, PgRow},
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +56,7 @@ impl ReadModels {
             ("idle_in_transaction_session_timeout", limits.statement_timeout.as_millis().to_string()),
         ]);
         // One connection more, for the listener.
-        let pool = PgPoolOptions::new()
+        let pool = platform::postgres::pool_options()
             .max_connections(limits.connections_max + 1)
             .acquire_timeout(limits.acquire_timeout)
             .connect_lazy_with(options);

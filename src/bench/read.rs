@@ -7,7 +7,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use hyper::StatusCode;
 use rand::seq::IndexedRandom;
-use sqlx::{PgPool, postgres::PgPoolOptions};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::{
@@ -63,7 +63,8 @@ async fn measure_in(shop: &Shop, plan: &Plan<'_>, report: &mut Report) -> Result
     report.machine = Some(shop.machine.clone());
     load::closed(shop.customers(64).await?, plan.each).await?;
     let reader = &shop.roles.reader;
-    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).connect_with(reader.clone()).await?;
+    let pool =
+        platform::postgres::pool_options().max_connections(CONNECTIONS).connect_with(reader.clone()).await?;
     let orders: Vec<Uuid> = sqlx::query_scalar("select order_id from read.orders").fetch_all(&pool).await?;
     report.remark(format!("There are {} orders.", orders.len()));
     let orders = Arc::new(orders);

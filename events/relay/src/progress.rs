@@ -5,11 +5,7 @@
 use std::time::Duration;
 
 use event_store::{ColumnError, Position};
-use sqlx::{
-    Connection, PgPool,
-    migrate::MigrateError,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{Connection, PgPool, migrate::MigrateError, postgres::PgConnectOptions};
 
 use crate::Error;
 
@@ -62,7 +58,7 @@ pub async fn migrate(owner: &PgConnectOptions) -> Result<(), MigrateError> {
 impl Progress {
     /// What the service role keeps in this database. Connects when it is first used.
     pub fn new(service: &PgConnectOptions) -> Self {
-        let pool = PgPoolOptions::new()
+        let pool = platform::postgres::pool_options()
             .max_connections(2)
             .acquire_timeout(Duration::from_secs(5))
             .connect_lazy_with(service.clone());

@@ -8,7 +8,7 @@ use events::StreamName;
 use sqlx::{
     Connection,
     migrate::MigrateError,
-    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
+    postgres::{PgConnectOptions, PgPool},
 };
 use uuid::Uuid;
 
@@ -31,7 +31,8 @@ impl PostgresSnapshots {
     /// crash loses is stored again.
     pub fn new(service: &PgConnectOptions) -> Self {
         let options = service.clone().options([("synchronous_commit", "off"), ("statement_timeout", "1s")]);
-        let pool = PgPoolOptions::new().max_connections(2).acquire_timeout(Duration::from_secs(1));
+        let pool =
+            platform::postgres::pool_options().max_connections(2).acquire_timeout(Duration::from_secs(1));
         Self { pool: pool.connect_lazy_with(options) }
     }
 }

@@ -9,11 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use event_store::ColumnError;
 use platform::fault::crash_point;
-use sqlx::{
-    Connection, PgPool,
-    migrate::MigrateError,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{Connection, PgPool, migrate::MigrateError, postgres::PgConnectOptions};
 
 use super::{Changes, Claim, CoordinatorState, Kept, Lease, StateError};
 use crate::coordinator::{boundary::CHECKPOINT_UNCOMMITTED, partition::Partition};
@@ -33,7 +29,7 @@ pub async fn migrate(owner: &PgConnectOptions) -> Result<(), MigrateError> {
 impl PostgresState {
     /// The state that the service role keeps in this database. Connects when it is first used.
     pub fn new(service: &PgConnectOptions) -> Self {
-        let pool = PgPoolOptions::new()
+        let pool = platform::postgres::pool_options()
             .max_connections(2)
             .acquire_timeout(Duration::from_secs(5))
             .connect_lazy_with(service.clone());
