@@ -69,7 +69,6 @@ impl<D: Decider> Folded<D> {
             commands: Remembered { forgot: true, ..Remembered::default() },
             origin: Origin::Unproved,
             store_from,
-            ..Self::default()
         }
     }
 
