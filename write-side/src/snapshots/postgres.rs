@@ -30,9 +30,9 @@ impl PostgresSnapshots {
     /// Over two connections of the service's role, made when they are needed. They do not wait for the disk: what a
     /// crash loses is stored again.
     pub fn new(service: &PgConnectOptions) -> Self {
-        let options = service.clone().options([("synchronous_commit", "off"), ("statement_timeout", "1s")]);
+        let options = service.clone().options([("synchronous_commit", "off"), ("statement_timeout", "5s")]);
         let pool =
-            platform::postgres::pool_options().max_connections(2).acquire_timeout(Duration::from_secs(1));
+            platform::postgres::pool_options().max_connections(2).acquire_timeout(Duration::from_secs(5));
         Self { pool: pool.connect_lazy_with(options) }
     }
 }
