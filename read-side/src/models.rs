@@ -8,7 +8,7 @@ use sqlx::{
     AssertSqlSafe, Decode, FromRow, PgExecutor, PgPool, Postgres, QueryBuilder, Row, Transaction, Type,
     postgres::{PgConnectOptions, PgRow},
 };
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{asked::Conditions, refusal};
@@ -37,10 +37,15 @@ impl Default for Limits {
     }
 }
 
+/// How much longer than the server an answer is waited for.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// The read models, as the query API sees them. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ReadModels {
     pool: PgPool,
+    /// How long a query may take, as seen from here.
+    patience: Duration,
     pub(crate) positions: Positions,
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) shutdown: CancellationToken,
@@ -61,7 +66,8 @@ impl ReadModels {
             .acquire_timeout(limits.acquire_timeout)
             .connect_lazy_with(options);
         let positions = Positions::start(pool.clone(), shutdown.clone());
-        Self { pool, positions, streams: Arc::new(Semaphore::new(limits.streams_max)), shutdown }
+        let patience = limits.statement_timeout + GRACE;
+        Self { pool, patience, positions, streams: Arc::new(Semaphore::new(limits.streams_max)), shutdown }
     }
 
     /// Whether the database answers, for readiness.
@@ -102,15 +108,27 @@ impl ReadModels {
         query: QueryBuilder<Postgres>,
     ) -> Result<Found, Problem> {
         let Some(wanted) = conditions.at_least else {
-            return Found::by(query, &self.pool).await.map_err(refusal::failed);
+            return self.found_by(query).await.map_err(refusal::failed);
         };
         self.wait_for(projection, wanted, conditions).await?;
-        let found = Found::by(query, &self.pool).await.map_err(refusal::failed)?;
+        let found = self.found_by(query).await.map_err(refusal::failed)?;
         if found.position < wanted {
             self.positions.forget(projection);
             return Err(refusal::not_fresh_enough(found.position, wanted));
         }
         Ok(found)
+    }
+
+    /// A query that takes longer than the server would let it is on a connection from which nothing comes any more.
+    async fn found_by(&self, query: QueryBuilder<Postgres>) -> Result<Found, sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
+        match timeout(self.patience, Found::by(query, &mut *connection)).await {
+            Ok(found) => found,
+            Err(_) => {
+                connection.close_on_drop();
+                Err(sqlx::Error::PoolTimedOut)
+            }
+        }
     }
 
     async fn wait_for(

@@ -1,7 +1,7 @@
 -- What streams with long histories come to, so that a process that starts does not read them whole. All of it
 -- follows from the log and can be dropped at any time: it is made again as commands come.
 create table snapshots.states (
-    stream text not null,
+    stream text collate "C" not null,
     -- Of the rules that folded it and the form in which it is written; each release uses those of its own.
     version int not null,
     -- The last event that is in it, and where that is in the log.

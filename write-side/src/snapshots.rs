@@ -6,7 +6,7 @@
 mod memory;
 mod postgres;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use event_store::{ColumnError, Position};
@@ -61,20 +61,30 @@ pub enum SnapshotError {
 pub struct Snapshots {
     pub(crate) store: Arc<dyn SnapshotStore>,
     pub(crate) every_events: u64,
+    pub(crate) patience: Duration,
 }
 
 impl Snapshots {
     /// How many events of a stream there are from one snapshot to the next, unless it is said otherwise.
     pub const EVERY_EVENTS: u64 = 100;
 
+    /// How long the store may take to answer, unless it is said otherwise. Without a snapshot the history is read.
+    pub const PATIENCE: Duration = Duration::from_secs(1);
+
     /// Snapshots in `store`.
     pub fn new(store: Arc<dyn SnapshotStore>) -> Self {
-        Self { store, every_events: Self::EVERY_EVENTS }
+        Self { store, every_events: Self::EVERY_EVENTS, patience: Self::PATIENCE }
     }
 
     /// With so many events from one to the next, at least one.
     #[must_use]
     pub fn every(self, events: u64) -> Self {
         Self { every_events: events.max(1), ..self }
+    }
+
+    /// With so long for the store to answer.
+    #[must_use]
+    pub fn patient(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 }

@@ -5,7 +5,11 @@
 use std::time::Duration;
 
 use event_store::{ColumnError, Position};
-use sqlx::{Connection, PgPool, migrate::MigrateError, postgres::PgConnectOptions};
+use sqlx::{
+    Connection, PgPool,
+    migrate::MigrateError,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 
 use crate::Error;
 
@@ -58,7 +62,7 @@ pub async fn migrate(owner: &PgConnectOptions) -> Result<(), MigrateError> {
 impl Progress {
     /// What the service role keeps in this database. Connects when it is first used.
     pub fn new(service: &PgConnectOptions) -> Self {
-        let pool = platform::postgres::pool_options()
+        let pool = PgPoolOptions::new()
             .max_connections(2)
             .acquire_timeout(Duration::from_secs(5))
             .connect_lazy_with(service.clone());

@@ -22,7 +22,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// While others write, who is behind rests after each page for so many times as long as it took to read, within
-/// bounds: he is late already, and it is the writers who would wait for him. Whoever falls back further does not rest.
+/// bounds: he is late already, and it is the writers who would wait for him. **He rests again only when he is nearer to
+/// the end than he was at the last rest**, by half a page: so he gets there, however fast they write, if he would get
+/// there without rests.
 const REST: u32 = 4;
 const REST_MIN: Duration = Duration::from_millis(1);
 const REST_MAX: Duration = Duration::from_millis(50);
@@ -100,9 +102,10 @@ struct Follower<S> {
     caught_up: bool,
     /// How long to wait before the next try, after an outage.
     pause: Option<Duration>,
-    /// What had been heard of when the last page was read, and how far behind that was.
+    /// What had been heard of when the last page was read.
     heard_of: Position,
-    behind: u64,
+    /// How far behind he was when he rested last.
+    rested_behind: u64,
     /// Until when to rest.
     rest: Option<Instant>,
 }
@@ -124,20 +127,25 @@ pub(crate) fn follow<S: Pages>(
         caught_up: false,
         pause: None,
         heard_of,
-        behind: heard_of.distance_from(after),
+        rested_behind: u64::MAX,
         rest: None,
     };
     stream::unfold(follower, |mut follower| async move { Some((follower.next().await?, follower)) }).boxed()
 }
 
 impl<S: Pages> Follower<S> {
-    /// Until when to rest after a page that took so long to read.
-    fn rest_after(&mut self, took: Duration, heard_of: Position) -> Option<Instant> {
+    /// Until when to rest after a page that took so long to read, and brought him on by `came_on`.
+    fn rest_after(&mut self, took: Duration, came_on: u64) -> Option<Instant> {
+        let heard_of = *self.wakes.borrow();
         let others_write = std::mem::replace(&mut self.heard_of, heard_of) < heard_of;
         let behind = heard_of.distance_from(self.after);
-        let gains = behind < std::mem::replace(&mut self.behind, behind);
+        let gained = behind.saturating_add(came_on / 2) <= self.rested_behind;
         let rest = (took * REST).min(REST_MAX);
-        (others_write && gains && rest >= REST_MIN && !self.caught_up).then(|| Instant::now() + rest)
+        if self.caught_up || !others_write || !gained || rest < REST_MIN {
+            return None;
+        }
+        self.rested_behind = behind;
+        Some(Instant::now() + rest)
     }
 
     /// The next item. Nothing but `after` is remembered between pages, and that moves only when a page
@@ -161,8 +169,9 @@ impl<S: Pages> Follower<S> {
                 Ok(page) if page.scanned > self.after => {
                     self.pause = None;
                     self.caught_up = page.end;
+                    let came_on = page.scanned.distance_from(self.after);
                     self.after = page.scanned;
-                    self.rest = self.rest_after(began.elapsed(), heard_of);
+                    self.rest = self.rest_after(began.elapsed(), came_on);
                     return Some(Ok(page));
                 }
                 Ok(_) => {
@@ -185,43 +194,63 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// A long log, of which each page takes ten milliseconds to read, while others write so many events.
+    /// A log of which each page takes ten milliseconds to read, and to which others write so many events a second.
     struct Busy {
+        began: Instant,
+        events: u64,
+        written_a_second: u64,
         wakes: watch::Sender<Position>,
-        written_meanwhile: u64,
+    }
+
+    impl Busy {
+        fn head(&self) -> Position {
+            let written =
+                u64::try_from(self.began.elapsed().as_millis()).unwrap() * self.written_a_second / 1_000;
+            let head = Position::of(self.events + written);
+            self.wakes.send_replace(head);
+            head
+        }
     }
 
     #[async_trait]
     impl Pages for Busy {
         async fn page(&self, after: Position, _: &Filter, limit: usize) -> Result<Page, StoreError> {
+            let head = self.head();
             tokio::time::sleep(Duration::from_millis(10)).await;
-            let head = *self.wakes.borrow();
-            self.wakes.send_replace(Position::of(head.number() + self.written_meanwhile));
+            self.head();
             let scanned = Position::of(after.number() + limit as u64).min(head);
             Ok(Page { events: Vec::new(), scanned, end: scanned == head })
         }
     }
 
-    /// How long it takes to read ten pages of a log of `events` events.
-    async fn ten_pages(events: u64, written_meanwhile: u64) -> Duration {
+    /// How long it takes to come to the end of a log of so many events, while others write.
+    async fn caught_up_after(events: u64, written_a_second: u64) -> Option<Duration> {
         let (wakes, heard) = watch::channel(Position::of(events));
-        let mut pages = follow(Busy { wakes, written_meanwhile }, heard, Position::START, Filter::all());
         let began = Instant::now();
-        for _ in 0..10 {
-            pages.next().await.unwrap().unwrap();
+        let busy = Busy { began, events, written_a_second, wakes };
+        let mut pages = follow(busy, heard, Position::START, Filter::all());
+        while began.elapsed() < Duration::from_mins(10) {
+            if pages.next().await.unwrap().unwrap().end {
+                return Some(began.elapsed());
+            }
         }
-        began.elapsed()
+        None
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_is_behind_rests_while_others_write_and_only_then() {
-        let alone = ten_pages(1_000_000, 0).await;
-        assert_eq!(alone, Duration::from_millis(100));
-        let beside_writers = ten_pages(1_000_000, 100).await;
-        // The first two pages tell that others write.
-        assert!(beside_writers >= Duration::from_millis(100 + 8 * 40), "{beside_writers:?}");
-        assert!(beside_writers < Duration::from_millis(100 + 10 * 45), "{beside_writers:?}");
-        let falling_back = ten_pages(1_000_000, 2 * PAGE_EVENTS as u64).await;
-        assert_eq!(falling_back, Duration::from_millis(100));
+        let alone = caught_up_after(50_000, 0).await.unwrap();
+        assert_eq!(alone, Duration::from_secs(1));
+        let beside_few_writers = caught_up_after(50_000, 1_000).await.unwrap();
+        // A hundred pages and some, each with four times as long a rest.
+        assert!(beside_few_writers > Duration::from_secs(4), "{beside_few_writers:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_would_come_to_the_end_without_rests_comes_there_with_them() {
+        for written_a_second in [5_000, 8_000, 12_000, 20_000, 30_000, 40_000] {
+            let caught_up = caught_up_after(50_000, written_a_second).await;
+            assert!(caught_up.is_some(), "{written_a_second} events a second");
+        }
     }
 }

@@ -3,7 +3,10 @@
 //! many customers buy at once. **It is a log like one that came in through the port**: it is held
 //! against every invariant before it is relied on, and its density is looked at again when it is large.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use event_store::{EventStore, NewEvent, Position, RecordedEvent};
@@ -208,7 +211,7 @@ pub(super) async fn store_snapshots(store: &Arc<dyn EventStore>, roles: &Databas
     let skus: Vec<String> =
         sqlx::query_scalar(sql).bind(Category::Inventory.as_str()).fetch_all(&mut db).await?;
     db.close().await?;
-    let snapshots = run::snapshots(roles);
+    let snapshots = run::snapshots(roles).patient(Duration::from_mins(1));
     let commands = Commands::with_snapshots(Arc::clone(store), snapshots);
     for sku in skus {
         commands.inventory.load(&sku).await?;

@@ -1,7 +1,7 @@
 //! Snapshots of one context: which one to begin with where nothing is in memory, and when to store one.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -12,9 +12,6 @@ use tokio::time::{Instant, timeout};
 
 use super::history::{Folded, LastEvent, PAGE_EVENTS};
 use crate::{LoadError, Snapshots, StoredSnapshot, snapshots::SnapshotError};
-
-/// How long the store may take to answer. Without a snapshot the history is read instead.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// For how long nobody asks a store again that has failed.
 const LEFT_ALONE: Duration = Duration::from_secs(5);
@@ -51,14 +48,15 @@ impl<D: Decider> Storing<D> {
         if self.left_alone_until().is_some_and(|until| Instant::now() < until) {
             return None;
         }
-        let snapshot = match in_time(self.snapshots.store.get(stream, self.version)).await {
-            Ok(found) => found?,
-            Err(reason) => {
-                tracing::warn!(reason, "snapshots cannot be read; histories are read instead");
-                self.leave_alone();
-                return None;
-            }
-        };
+        let snapshot =
+            match in_time(self.snapshots.patience, self.snapshots.store.get(stream, self.version)).await {
+                Ok(found) => found?,
+                Err(reason) => {
+                    tracing::warn!(reason, "snapshots cannot be read; histories are read instead");
+                    self.leave_alone();
+                    return None;
+                }
+            };
         let next = self.next_after(snapshot.revision + 1, &snapshot.state);
         let StoredSnapshot { revision, position, event_id: id, state, .. } = snapshot;
         match (self.decode)(&state) {
@@ -89,9 +87,9 @@ impl<D: Decider> Storing<D> {
         stream: StreamName,
         snapshot: StoredSnapshot,
     ) -> impl Future<Output = ()> + use<D> {
-        let store = Arc::clone(&self.snapshots.store);
+        let Snapshots { store, patience, .. } = self.snapshots.clone();
         async move {
-            if let Err(reason) = in_time(store.put(&stream, snapshot)).await {
+            if let Err(reason) = in_time(patience, store.put(&stream, snapshot)).await {
                 tracing::warn!(%stream, reason, "a snapshot was not stored");
             }
         }
@@ -136,9 +134,12 @@ pub async fn is_borne_out<D: Snapshotted + PartialEq>(
 }
 
 /// What the store answers, or why it does not.
-async fn in_time<T>(asked: impl Future<Output = Result<T, SnapshotError>>) -> Result<T, String> {
-    match timeout(PATIENCE, asked).await {
+async fn in_time<T>(
+    patience: Duration,
+    asked: impl Future<Output = Result<T, SnapshotError>>,
+) -> Result<T, String> {
+    match timeout(patience, asked).await {
         Ok(answered) => answered.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+        Err(_) => Err(format!("no answer within {patience:?}")),
     }
 }

@@ -47,7 +47,7 @@ impl PostgresSnapshots {
     ) -> Result<Vec<(StreamName, StoredSnapshot)>, SnapshotError> {
         let rows: Vec<(String, i64, i64, Uuid, String)> = sqlx::query_as(
             "select stream, revision, position, event_id, state::text from snapshots.states
-             where version = $1 and stream collate \"C\" > $2 order by stream collate \"C\" limit $3",
+             where version = $1 and stream > $2 order by stream limit $3",
         )
         .bind(version)
         .bind(after)

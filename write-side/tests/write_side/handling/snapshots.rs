@@ -339,8 +339,12 @@ async fn over_postgres_a_process_begins_where_another_one_was() {
     event_store::postgres::migrate(&databases.owner).await.unwrap();
     let store = event_store::postgres::PostgresStore::connect(databases.service.clone()).await.unwrap();
     let snapshots = Arc::new(PostgresSnapshots::new(&databases.service));
-    let begin =
-        || Commands::with_snapshots(Arc::new(store.clone()), Snapshots::new(snapshots.clone()).every(2));
+    let begin = || {
+        Commands::with_snapshots(
+            Arc::new(store.clone()),
+            Snapshots::new(snapshots.clone()).every(2).patient(Duration::from_mins(1)),
+        )
+    };
     let first = begin();
     send(&first, "receive", receive(2)).await.unwrap();
     for buyer in ["one", "two"] {
