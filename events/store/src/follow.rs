@@ -141,7 +141,12 @@ impl<S: Pages> Follower<S> {
         let behind = heard_of.distance_from(self.after);
         let gained = behind.saturating_add(came_on / 2) <= self.rested_behind;
         let rest = (took * REST).min(REST_MAX);
-        if self.caught_up || !others_write || !gained || rest < REST_MIN {
+        if self.caught_up {
+            // Who falls behind again begins anew.
+            self.rested_behind = u64::MAX;
+            return None;
+        }
+        if !others_write || !gained || rest < REST_MIN {
             return None;
         }
         self.rested_behind = behind;
@@ -244,6 +249,21 @@ mod tests {
         let beside_few_writers = caught_up_after(50_000, 1_000).await.unwrap();
         // A hundred pages and some, each with four times as long a rest.
         assert!(beside_few_writers > Duration::from_secs(4), "{beside_few_writers:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_falls_behind_again_rests_again() {
+        let (wakes, heard) = watch::channel(Position::of(50_000));
+        let (began, woken) = (Instant::now(), wakes.clone());
+        let busy = Busy { began, events: 50_000, written_a_second: 1_000, wakes };
+        let mut pages = follow(busy, heard, Position::START, Filter::all());
+        while !pages.next().await.unwrap().unwrap().end {}
+        // Nobody looks for a while.
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        woken.send_modify(|head| *head = Position::of(head.number() + 1));
+        let again = Instant::now();
+        while !pages.next().await.unwrap().unwrap().end {}
+        assert!(again.elapsed() > Duration::from_secs(4), "{:?}", again.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
