@@ -3,6 +3,7 @@
 //! and committed together.
 
 mod batch;
+mod copying;
 mod failure;
 mod gathering;
 mod listener;
@@ -169,7 +170,7 @@ impl Pages for Newest {
         recent.soon_behind(after).await;
         match recent.page(after, filter, limit, wakes.heard_of()) {
             Some(page) => Ok(page),
-            None => reader.page(after, filter, limit).await,
+            None => reader.page(after, filter, limit, wakes.heard_of()).await,
         }
     }
 }
@@ -233,7 +234,7 @@ impl EventStore for PostgresStore {
     }
 
     async fn read_all(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, StoreError> {
-        self.inner.reader.page(after, filter, limit).await
+        self.inner.reader.page(after, filter, limit, self.inner.wakes.heard_of()).await
     }
 
     async fn head(&self) -> Result<Position, StoreError> {

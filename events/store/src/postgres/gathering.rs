@@ -114,7 +114,8 @@ async fn read_together(reader: &Reader, asks: &[Ask]) -> Result<Vec<Found>, Fail
         .bind(limits.clone())
     };
     let mut found: Vec<Found> = asks.iter().map(|_| Ok(Vec::new())).collect();
-    for row in reader.fetch(DOING, query).await? {
+    let rows = reader.run_here(DOING, move |connection| Box::pin(query().fetch_all(connection))).await?;
+    for row in rows {
         let number: i64 = row.try_get(0).map_err(|error| failure::of_read(DOING, &error))?;
         let nth = usize::try_from(number - 1).ok();
         let Some((ask, found)) = nth.and_then(|nth| Some((asks.get(nth)?, found.get_mut(nth)?))) else {

@@ -7,8 +7,9 @@ use std::{collections::HashSet, time::Duration};
 
 use bytes::Bytes;
 use events::{Metadata, StreamName};
+use futures::future::BoxFuture;
 use sqlx::{
-    Connection, Postgres, Row,
+    Connection, PgConnection, Postgres, Row,
     postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow},
     query::Query,
     types::Json,
@@ -16,6 +17,7 @@ use sqlx::{
 use uuid::Uuid;
 
 use super::{
+    copying,
     failure::{self, Blame},
     names::Names,
     number,
@@ -36,6 +38,9 @@ pub(super) struct Reader {
     attempts: u32,
     names: Names,
 }
+
+/// A full page of so many events is copied. For a smaller one it would take longer to plan the copy than to make it.
+const COPIED_MIN: usize = 200;
 
 /// The columns of an event, in the order in which [`event`] reads them.
 macro_rules! columns {
@@ -130,17 +135,25 @@ impl Reader {
         Ok(events)
     }
 
-    /// The events behind `after`, and whether they go to the end of the log. A hole shows through every filter.
+    /// The events behind `after`, and whether they go to the end of the log, which is at `heard_of` or later. A hole
+    /// shows through every filter.
     pub(super) async fn page(
         &self,
         after: Position,
         filter: &Filter,
         limit: usize,
+        heard_of: Position,
     ) -> Result<Page, StoreError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX).max(1);
         if *filter == Filter::all() {
-            return self.whole_page(after, limit).await;
+            if limit >= COPIED_MIN
+                && heard_of.distance_from(after) > limit as u64
+                && let Some(page) = copying::full_page(self, &self.names, after, limit).await?
+            {
+                return Ok(page);
+            }
+            return self.whole_page(after, row_count(limit)).await;
         }
+        let limit = row_count(limit);
         let Filter { categories, names } = filter.clone();
         // What is not wanted comes as a bare position.
         let query = move || {
@@ -199,36 +212,49 @@ impl Reader {
         })
     }
 
-    /// Runs a query as a task of its own: a follower that nobody polls must not keep a connection.
+    /// The rows of a query, which runs as a task of its own.
     pub(super) async fn rows(
         &self,
         doing: &'static str,
-        query: impl Fn() -> Query<'static, Postgres, PgArguments> + Send + 'static,
+        query: impl Fn() -> Query<'static, Postgres, PgArguments> + Send + Sync + 'static,
     ) -> Result<Vec<PgRow>, StoreError> {
-        let reader = self.clone();
-        let task = tokio::spawn(async move { reader.fetch(doing, query).await });
-        let fetched = task.await.unwrap_or_else(|error| Err(failure::unavailable(doing, &error).into()));
-        fetched.map_err(|failed| failed.error)
+        self.run(doing, move |connection| Box::pin(query().fetch_all(connection))).await
     }
 
-    /// Runs a query, and again when its connection turns out to be broken.
-    pub(super) async fn fetch(
+    /// Reads as a task of its own: a follower that nobody polls must not keep a connection.
+    pub(super) async fn run<T: Send + 'static>(
         &self,
         doing: &'static str,
-        query: impl Fn() -> Query<'static, Postgres, PgArguments>,
-    ) -> Result<Vec<PgRow>, Failed> {
+        read: impl for<'c> Fn(&'c mut PgConnection) -> Reading<'c, T> + Send + Sync + 'static,
+    ) -> Result<T, StoreError> {
+        let reader = self.clone();
+        let task = tokio::spawn(async move { reader.run_here(doing, read).await });
+        let read = task.await.unwrap_or_else(|error| Err(failure::unavailable(doing, &error).into()));
+        read.map_err(|failed| failed.error)
+    }
+
+    /// Reads, and again when the connection turns out to be broken.
+    pub(super) async fn run_here<T>(
+        &self,
+        doing: &'static str,
+        read: impl for<'c> Fn(&'c mut PgConnection) -> Reading<'c, T>,
+    ) -> Result<T, Failed> {
         let mut attempt = 1;
         loop {
             let mut connection =
                 self.pool.acquire().await.map_err(|error| failure::unavailable(doing, &error))?;
-            match tokio::time::timeout(self.timeout, query().fetch_all(&mut *connection)).await {
-                Ok(Ok(rows)) => return Ok(rows),
+            match tokio::time::timeout(self.timeout, read(&mut connection)).await {
+                Ok(Ok(read)) => return Ok(read),
                 Ok(Err(error)) if failure::blame(&error) == Blame::Connection && attempt < self.attempts => {
                     attempt += 1;
                     connection.close_on_drop();
                 }
                 Ok(Err(error)) => {
                     let refused = error.as_database_error().is_some();
+                    if !refused {
+                        // It may be in the middle of something.
+                        connection.close_on_drop();
+                    }
                     return Err(Failed { error: failure::of_read(doing, &error), refused });
                 }
                 Err(_) => {
@@ -239,6 +265,9 @@ impl Reader {
         }
     }
 }
+
+/// What is read over a connection.
+pub(super) type Reading<'c, T> = BoxFuture<'c, Result<T, sqlx::Error>>;
 
 /// Why a query has no answer.
 pub(super) struct Failed {
@@ -251,6 +280,11 @@ impl From<StoreError> for Failed {
     fn from(error: StoreError) -> Self {
         Self { error, refused: false }
     }
+}
+
+/// How many rows a page may have: one at least.
+fn row_count(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX).max(1)
 }
 
 enum PageError {

@@ -53,6 +53,36 @@ async fn nobody_reads_on_over_an_event_that_was_removed() {
     assert_eq!(store.read_all(position(3), &Filter::all(), 10).await.unwrap().events.len(), 2);
 }
 
+/// Large pages come another way than small ones.
+#[tokio::test]
+async fn nobody_reads_on_over_what_is_wrong_with_a_large_page() {
+    let (databases, store) = store_with_five_events().await;
+    write(&store, &stream("b"), some(995)).await;
+    let page = async |after, limit| store.read_all(position(after), &Filter::all(), limit).await;
+    tamper(&databases, "delete from event_store.events where position = 300").await;
+    assert!(is_corrupt(&page(0, 500).await));
+    assert!(is_corrupt(&page(299, 500).await));
+    tamper(&databases, "update event_store.events set metadata = '{}' where position = 600").await;
+    // As often as there are connections, so that each has had it.
+    for _ in 0..10 {
+        assert!(is_corrupt(&page(400, 500).await));
+    }
+    assert_eq!(page(600, 300).await.unwrap().events.len(), 300);
+    tamper(&databases, "delete from event_store.events where position between 700 and 950").await;
+    assert!(is_corrupt(&page(650, 300).await));
+}
+
+/// As after a copy was put back.
+#[tokio::test]
+async fn who_has_heard_of_more_than_there_is_reads_what_there_is() {
+    let (databases, store) = store_with_five_events().await;
+    write(&store, &stream("b"), some(995)).await;
+    tamper(&databases, "delete from event_store.events where position > 400").await;
+    tamper(&databases, "update event_store.head set position = 400").await;
+    let page = store.read_all(position(100), &Filter::all(), 500).await.unwrap();
+    assert_eq!((page.events.len(), page.scanned, page.end), (300, position(400), true));
+}
+
 #[tokio::test]
 async fn a_log_that_was_cut_short_is_not_taken_for_its_end() {
     let (databases, store) = store_with_five_events().await;
