@@ -14,7 +14,8 @@ mod report;
 mod stock;
 mod violation;
 
-use event_store::{EventStore, Filter, Numbering, Position, RecordedEvent, StoreError};
+use event_store::{EventStore, Filter, Numbering, Position, RecordedEvent, StoreError, read_to_end};
+use futures::TryStreamExt;
 use projections::Fact;
 
 pub use evidence::{
@@ -26,23 +27,19 @@ pub use violation::Violation;
 
 use report::Findings;
 
-/// How many events are read at a time.
-const PAGE_EVENTS: usize = 2_000;
-
 /// Reads the log up to its present end and checks every invariant that the evidence allows.
 pub async fn check(store: &dyn EventStore, evidence: &Evidence) -> Result<Report, StoreError> {
     let head = store.head().await?;
     let mut checker = Checker::new(evidence, store.numbering());
-    let mut after = Position::START;
-    while after < head {
-        let page = store.read_all(after, &Filter::all(), PAGE_EVENTS).await?;
+    let filter = Filter::all();
+    let mut pages = read_to_end(store, Position::START, &filter);
+    while let Some(page) = pages.try_next().await? {
         for recorded in page.events.iter().filter(|recorded| recorded.position <= head) {
             checker.take(recorded);
         }
-        if page.scanned == after {
+        if page.scanned >= head {
             break;
         }
-        after = page.scanned;
     }
     Ok(checker.finish(head))
 }

@@ -8,15 +8,12 @@ use std::sync::{
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use event_store::{EventStore, ExpectedRevision, Filter, NewEvent, Position, RecordedEvent};
+use event_store::{EventStore, ExpectedRevision, Filter, NewEvent, Position, RecordedEvent, read_to_end};
 use events::{Category, Metadata, StreamName};
 use futures::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
 use super::{Ground, Plan, load, shop::Shop};
-
-/// How many events are read at a time.
-const PAGE: usize = 2_000;
 
 /// How many orders are written at once.
 const AT_ONCE: usize = 400;
@@ -65,15 +62,10 @@ pub(super) async fn grow(store: &Arc<dyn EventStore>, events: u64, plan: &Plan<'
 
 /// The orders that are in the log from their beginning to the capture of their payment.
 pub(super) async fn orders(store: &dyn EventStore) -> Result<Vec<Order>> {
-    let mut log = Vec::new();
-    let mut after = Position::START;
-    loop {
-        let page = store.read_all(after, &Filter::all(), PAGE).await?;
+    let (filter, mut log) = (Filter::all(), Vec::new());
+    let mut pages = read_to_end(store, Position::START, &filter);
+    while let Some(page) = pages.try_next().await? {
         log.extend(page.events);
-        after = page.scanned;
-        if page.end {
-            break;
-        }
     }
     let mut orders: Vec<Order> = Vec::new();
     let mut places = std::collections::HashMap::new();

@@ -1,9 +1,9 @@
-//! `read-all`: the whole log, in order, through the port: what a new subscriber does.
+//! `read-all`: the whole log, in order, through the port: what an audit does.
 
 use std::{sync::Arc, time::Instant};
 
 use anyhow::{Result, ensure};
-use event_store::{EventStore, ExpectedRevision, Filter, Position};
+use event_store::{EventStore, ExpectedRevision, Filter, Position, read_to_end};
 use events::Category;
 use futures::{StreamExt, TryStreamExt, stream};
 use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions};
@@ -15,9 +15,6 @@ use super::{Aim, Figure, Ground, Plan, Report, sample};
 const EVENTS: u64 = 200_000;
 const STREAM: u64 = 10;
 const WRITERS: usize = 200;
-
-/// How many events are read at a time.
-const PAGE: usize = 2_000;
 
 /// How often it is read.
 const ROUNDS: u32 = 3;
@@ -79,14 +76,10 @@ async fn copy_out(owner: &PgConnectOptions) -> Result<f64> {
 /// Seconds for all of it through the port.
 async fn read(store: &dyn EventStore) -> Result<f64> {
     let began = Instant::now();
-    let (mut after, mut events) = (Position::START, 0);
-    loop {
-        let page = store.read_all(after, &Filter::all(), PAGE).await?;
+    let (filter, mut events) = (Filter::all(), 0);
+    let mut pages = read_to_end(store, Position::START, &filter);
+    while let Some(page) = pages.try_next().await? {
         events += page.events.len() as u64;
-        after = page.scanned;
-        if page.end {
-            break;
-        }
     }
     ensure!(events == EVENTS, "{events} events of {EVENTS} were read");
     Ok(began.elapsed().as_secs_f64())

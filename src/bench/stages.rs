@@ -7,7 +7,8 @@ use std::{collections::HashMap, time::Duration};
 use anyhow::Result;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use event_store::{EventStore, Filter, Position};
+use event_store::{EventStore, Filter, Position, read_to_end};
+use futures::TryStreamExt;
 use platform::clock::Clock;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -17,9 +18,6 @@ use super::{
     report::Latency,
     shop::Customer,
 };
-
-/// How many events are read at a time.
-const PAGE: usize = 2_000;
 
 /// What happens one after the other, with the event that says so.
 const EVENTS: [(&str, &str); 8] = [
@@ -86,23 +84,17 @@ impl Worker for Timed {
 type Recorded = [Option<DateTime<Utc>>; EVENTS.len()];
 
 /// What became of orders behind `after`.
-pub(super) async fn recorded(
-    store: &dyn EventStore,
-    mut after: Position,
-) -> Result<HashMap<String, Recorded>> {
+pub(super) async fn recorded(store: &dyn EventStore, after: Position) -> Result<HashMap<String, Recorded>> {
     let mut orders: HashMap<String, Recorded> = HashMap::new();
     let filter = Filter { names: EVENTS.map(|(_, name)| name.to_owned()).into(), ..Filter::all() };
-    loop {
-        let page = store.read_all(after, &filter, PAGE).await?;
+    let mut pages = read_to_end(store, after, &filter);
+    while let Some(page) = pages.try_next().await? {
         for event in page.events {
             let Some(place) = EVENTS.iter().position(|(_, name)| *name == event.name) else { continue };
             orders.entry(event.stream.id().to_owned()).or_default()[place] = Some(event.recorded_at);
         }
-        after = page.scanned;
-        if page.end {
-            return Ok(orders);
-        }
     }
+    Ok(orders)
 }
 
 /// Lays both beside each other. Orders of which either side is missing do not count.

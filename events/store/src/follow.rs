@@ -87,7 +87,7 @@ pub(crate) trait Pages: Send + Sync + 'static {
 }
 
 #[async_trait]
-impl<S: EventStore> Pages for S {
+impl<S: EventStore + ?Sized> Pages for S {
     async fn page(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, StoreError> {
         self.read_all(after, filter, limit).await
     }

@@ -15,6 +15,7 @@ mod open;
 mod port;
 mod position;
 pub mod postgres;
+mod to_end;
 
 pub use error::{AppendError, FoundEvent, StoreError};
 pub use hints::Hints;
@@ -23,3 +24,4 @@ pub use port::{
     Appended, Direction, EventStore, ExpectedRevision, Filter, IdScope, NewEvent, Page, RecordedEvent,
 };
 pub use position::{ColumnError, NotAPosition, Numbering, Position};
+pub use to_end::read_to_end;

@@ -33,6 +33,8 @@ macro_rules! hold_to_the_contract {
         reading::a_stream_that_does_not_exist_has_no_events,
         reading::the_log_is_read_page_by_page_in_order,
         reading::a_page_says_whether_the_log_goes_on,
+        reading::large_pages_say_what_small_ones_say,
+        reading::everything_is_read_to_the_end_and_nothing_twice,
         reading::a_filter_passes_what_it_names_and_scans_the_rest,
         reading::an_event_is_found_by_its_id,
         following::a_follower_catches_up_and_goes_on_live,

@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
-use event_store::{Direction, EventStore, Filter, IdScope, Numbering, Page, Position};
-use events::Category;
+use event_store::{
+    Direction, EventStore, Filter, IdScope, NewEvent, Numbering, Page, Position, RecordedEvent, read_to_end,
+};
+use events::{Actor, Category, Metadata};
+use futures::TryStreamExt;
 use uuid::Uuid;
 
-use crate::history::{ids, named, nth, places, position, revisions, some, stream, whole_log, write};
+use crate::history::{
+    ids, metadata, named, nth, places, position, revisions, some, stream, whole_log, write,
+};
 
 pub(crate) async fn a_stream_is_read_both_ways_from_any_revision(store: Arc<dyn EventStore>) {
     for _ in 0..3 {
@@ -82,6 +87,57 @@ pub(crate) async fn a_page_says_whether_the_log_goes_on(store: Arc<dyn EventStor
     assert_eq!(read(0, 0).await, (vec![1], position(1), false));
     assert_eq!(read(4, 9).await, (vec![], position(4), true));
     assert_eq!(read(9, 9).await, (vec![], position(9), true), "behind the end there is nothing, yet");
+}
+
+/// Events in which everything differs that may.
+fn of_all_kinds(count: usize) -> Vec<NewEvent> {
+    let kinds = (0..count).map(|nth| NewEvent {
+        version: u16::try_from(nth % 7 + 1).unwrap(),
+        payload: format!(r#"{{"nth":{nth},"note":"{}"}}"#, "ü".repeat(nth % 50)).into(),
+        metadata: Metadata {
+            request_digest: (nth % 2 == 0).then(|| "d".repeat(64)),
+            actor: if nth % 3 == 0 { Actor::Saga("checkout".to_owned()) } else { Actor::Client },
+            traceparent: (nth % 5 == 0)
+                .then(|| "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+            ..metadata()
+        },
+        ..named(["OrderPlaced", "OrderConfirmed", "StückGeprüft"][nth % 3])
+    });
+    kinds.collect()
+}
+
+pub(crate) async fn large_pages_say_what_small_ones_say(store: Arc<dyn EventStore>) {
+    let events = of_all_kinds(900);
+    for (nth, events) in events.chunks(30).enumerate() {
+        write(&*store, &stream(&(nth % 7).to_string()), events.to_vec()).await;
+    }
+    let small = whole_log(&*store, &Filter::all(), 100).await;
+    assert_eq!(ids(&small), events.iter().map(|event| event.id).collect::<Vec<_>>());
+    for limit in [250, 400, 899, 900, 901] {
+        assert_eq!(whole_log(&*store, &Filter::all(), limit).await, small, "in pages of {limit}");
+    }
+}
+
+pub(crate) async fn everything_is_read_to_the_end_and_nothing_twice(store: Arc<dyn EventStore>) {
+    assert_eq!(all_behind(&*store, Position::START, &Filter::all()).await, []);
+    for (nth, events) in of_all_kinds(9_000).chunks(200).enumerate() {
+        write(&*store, &stream(&nth.to_string()), events.to_vec()).await;
+    }
+    let whole = whole_log(&*store, &Filter::all(), 1_000).await;
+    assert_eq!(whole.len(), 9_000);
+    for behind in [0, 1, 999, 5_000, 8_999, 9_000] {
+        let after = whole[..behind].last().map_or(Position::START, |event| event.position);
+        assert!(all_behind(&*store, after, &Filter::all()).await == whole[behind..], "behind {behind}");
+    }
+    let filter = Filter { names: vec!["OrderConfirmed".to_owned()], ..Filter::all() };
+    let wanted: Vec<_> = whole.into_iter().filter(|event| filter.wants(event)).collect();
+    assert!(all_behind(&*store, Position::START, &filter).await == wanted);
+}
+
+async fn all_behind(store: &dyn EventStore, after: Position, filter: &Filter) -> Vec<RecordedEvent> {
+    let pages: Vec<Page> = read_to_end(store, after, filter).try_collect().await.unwrap();
+    assert!(pages.last().is_some_and(|last| last.end));
+    pages.into_iter().flat_map(|page| page.events).collect()
 }
 
 pub(crate) async fn a_filter_passes_what_it_names_and_scans_the_rest(store: Arc<dyn EventStore>) {
