@@ -1,6 +1,6 @@
 //! The read model of stock: what came in, what is held, what is left, per SKU.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -71,24 +71,35 @@ impl StockRow {
 struct Change {
     received: i64,
     adjusted: i64,
+    reserved: i64,
+    committed: i64,
     dispatched: i64,
     revision: i64,
     at: DateTime<Utc>,
 }
 
-/// What a batch leaves of one hold.
-#[derive(Clone, Copy)]
-enum Hold {
-    /// It was made in this batch.
-    Made { quantity: i64, expires_at: DateTime<Utc>, committed: bool },
-    /// It was made before, and became a sale.
-    Committed,
-    /// It ended: released, expired or dispatched.
-    Ended,
+/// A hold: of which SKU, and its reservation.
+type Key<'a> = (&'a str, Uuid);
+
+/// What a batch leaves of holds.
+#[derive(Default)]
+struct Holds<'a> {
+    /// Those of before that end: released, expired or dispatched.
+    ended: BTreeSet<Key<'a>>,
+    /// Those of before that become sales.
+    committed: BTreeSet<Key<'a>>,
+    /// New ones, maybe under the id of one that ends.
+    made: BTreeMap<Key<'a>, Made>,
+}
+
+/// A hold that is new.
+struct Made {
+    quantity: i64,
+    expires_at: DateTime<Utc>,
+    committed: bool,
 }
 
 type Changes<'a> = BTreeMap<&'a str, Change>;
-type Holds<'a> = BTreeMap<(&'a str, Uuid), Hold>;
 
 #[async_trait]
 impl Projector for Stock {
@@ -97,48 +108,71 @@ impl Projector for Stock {
     }
 
     async fn apply(&self, facts: &[&Fact], db: &mut PgConnection) -> Result<(), ApplyError> {
-        let (changes, holds) = fold(facts)?;
-        write_units(&changes, db).await?;
-        write_holds(&holds, db).await
+        let (mut changes, holds) = fold(facts)?;
+        if !holds.committed.is_empty() {
+            commit(&holds.committed, &mut changes, db).await?;
+        }
+        if !holds.ended.is_empty() {
+            end(&holds.ended, &mut changes, db).await?;
+        }
+        if !changes.is_empty() {
+            write(&changes, &holds.made, db).await?;
+        }
+        Ok(())
     }
 }
 
 fn fold<'a>(facts: &[&'a Fact]) -> Result<(Changes<'a>, Holds<'a>), ApplyError> {
     let mut changes = Changes::new();
-    let mut holds = Holds::new();
-    let add = |sum: i64, more: i64| sum.checked_add(more).ok_or(ApplyError::Overflow);
+    let mut holds = Holds::default();
     for fact in facts {
         let Event::Inventory(event) = &fact.event else { continue };
         let sku = sku_of(event);
         let change = changes.entry(sku).or_default();
         (change.revision, change.at) = (fact.revision, fact.occurred_at);
         match event {
-            InventoryEvent::Received(event) => change.received = add(change.received, event.quantity)?,
-            InventoryEvent::Adjusted(event) => change.adjusted = add(change.adjusted, event.delta)?,
+            InventoryEvent::Received(event) => change.received = sum(change.received, event.quantity)?,
+            InventoryEvent::Adjusted(event) => change.adjusted = sum(change.adjusted, event.delta)?,
             InventoryEvent::Reserved(event) => {
                 let (quantity, expires_at) = (event.quantity, event.expires_at);
-                let made = Hold::Made { quantity, expires_at, committed: false };
-                holds.insert((sku, event.reservation_id.0), made);
+                let made = Made { quantity, expires_at, committed: false };
+                holds.made.insert((sku, event.reservation_id.0), made);
             }
-            InventoryEvent::Committed(event) => {
-                let hold = holds.entry((sku, event.reservation_id.0)).or_insert(Hold::Committed);
-                if let Hold::Made { committed, .. } = hold {
-                    *committed = true;
-                }
-            }
+            InventoryEvent::Committed(event) => holds.commit((sku, event.reservation_id.0)),
             InventoryEvent::Dispatched(event) => {
-                change.dispatched = add(change.dispatched, event.quantity)?;
-                holds.insert((sku, event.reservation_id.0), Hold::Ended);
+                change.dispatched = sum(change.dispatched, event.quantity)?;
+                holds.end((sku, event.reservation_id.0));
             }
-            InventoryEvent::Released(event) => {
-                holds.insert((sku, event.reservation_id.0), Hold::Ended);
-            }
-            InventoryEvent::Expired(event) => {
-                holds.insert((sku, event.reservation_id.0), Hold::Ended);
-            }
+            InventoryEvent::Released(event) => holds.end((sku, event.reservation_id.0)),
+            InventoryEvent::Expired(event) => holds.end((sku, event.reservation_id.0)),
         }
     }
+    for ((sku, _), made) in &holds.made {
+        let Some(change) = changes.get_mut(sku) else { continue };
+        let units = if made.committed { &mut change.committed } else { &mut change.reserved };
+        *units = sum(*units, made.quantity)?;
+    }
     Ok((changes, holds))
+}
+
+fn sum(sum: i64, more: i64) -> Result<i64, ApplyError> {
+    sum.checked_add(more).ok_or(ApplyError::Overflow)
+}
+
+impl<'a> Holds<'a> {
+    fn commit(&mut self, key: Key<'a>) {
+        match self.made.get_mut(&key) {
+            Some(made) => made.committed = true,
+            None => drop(self.committed.insert(key)),
+        }
+    }
+
+    /// What was made in the same batch leaves nothing.
+    fn end(&mut self, key: Key<'a>) {
+        if self.made.remove(&key).is_none() {
+            self.ended.insert(key);
+        }
+    }
 }
 
 fn sku_of(event: &InventoryEvent) -> &str {
@@ -154,92 +188,106 @@ fn sku_of(event: &InventoryEvent) -> &str {
     .as_str()
 }
 
-async fn write_units(changes: &Changes<'_>, db: &mut PgConnection) -> Result<(), ApplyError> {
+/// Makes sales of holds, and moves their units.
+async fn commit(
+    committed: &BTreeSet<Key<'_>>,
+    changes: &mut Changes<'_>,
+    db: &mut PgConnection,
+) -> Result<(), ApplyError> {
+    let (skus, ids): (Vec<&str>, Vec<Uuid>) = committed.iter().copied().unzip();
+    let moved: Vec<(String, i64)> = sqlx::query_as(
+        "update holds set committed = true
+         from unnest($1::text[], $2::uuid[]) as done (sku, reservation_id)
+         where holds.sku = done.sku and holds.reservation_id = done.reservation_id and not holds.committed
+         returning holds.sku, holds.quantity",
+    )
+    .bind(skus)
+    .bind(ids)
+    .fetch_all(db)
+    .await?;
+    if moved.len() < committed.len() {
+        let (table, expected, found) = ("holds", committed.len(), moved.len() as u64);
+        return Err(ApplyError::MissingRows { table, expected, found });
+    }
+    for (sku, quantity) in moved {
+        let Some(change) = changes.get_mut(&*sku) else { continue };
+        change.reserved = sum(change.reserved, -quantity)?;
+        change.committed = sum(change.committed, quantity)?;
+    }
+    Ok(())
+}
+
+/// Removes holds, and takes their units away from where they were.
+async fn end(
+    ended: &BTreeSet<Key<'_>>,
+    changes: &mut Changes<'_>,
+    db: &mut PgConnection,
+) -> Result<(), ApplyError> {
+    let (skus, ids): (Vec<&str>, Vec<Uuid>) = ended.iter().copied().unzip();
+    let removed: Vec<(String, i64, bool)> = sqlx::query_as(
+        "delete from holds
+         using unnest($1::text[], $2::uuid[]) as done (sku, reservation_id)
+         where holds.sku = done.sku and holds.reservation_id = done.reservation_id
+         returning holds.sku, holds.quantity, holds.committed",
+    )
+    .bind(skus)
+    .bind(ids)
+    .fetch_all(db)
+    .await?;
+    for (sku, quantity, committed) in removed {
+        let Some(change) = changes.get_mut(&*sku) else { continue };
+        let units = if committed { &mut change.committed } else { &mut change.reserved };
+        *units = sum(*units, -quantity)?;
+    }
+    Ok(())
+}
+
+/// Writes the holds that are new, and what the batch changes of each SKU.
+async fn write(
+    changes: &Changes<'_>,
+    made: &BTreeMap<Key<'_>, Made>,
+    db: &mut PgConnection,
+) -> Result<(), ApplyError> {
     fn column<T>(changes: &Changes<'_>, of: impl Fn(&Change) -> T) -> Vec<T> {
         changes.values().map(of).collect()
     }
-    if changes.is_empty() {
-        return Ok(());
+    let (mut skus, mut ids) = (Vec::new(), Vec::new());
+    let (mut quantities, mut expiries, mut are_committed) = (Vec::new(), Vec::new(), Vec::new());
+    for ((sku, id), made) in made {
+        skus.push(*sku);
+        ids.push(*id);
+        quantities.push(made.quantity);
+        expiries.push(made.expires_at);
+        are_committed.push(made.committed);
     }
     sqlx::query(
-        "insert into stock (sku, received, adjusted, dispatched, revision, updated_at)
-         select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
-                              $6::timestamptz[])
+        "with made as (
+             insert into holds (sku, reservation_id, quantity, expires_at, committed)
+             select * from unnest($9::text[], $10::uuid[], $11::bigint[], $12::timestamptz[], $13::boolean[]))
+         insert into stock (sku, received, adjusted, reserved, committed, dispatched, revision, updated_at)
+         select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+                              $7::bigint[], $8::timestamptz[])
          on conflict (sku) do update
              set received = stock.received + excluded.received,
                  adjusted = stock.adjusted + excluded.adjusted,
+                 reserved = stock.reserved + excluded.reserved,
+                 committed = stock.committed + excluded.committed,
                  dispatched = stock.dispatched + excluded.dispatched,
                  revision = excluded.revision, updated_at = excluded.updated_at",
     )
     .bind(changes.keys().copied().collect::<Vec<_>>())
     .bind(column(changes, |change| change.received))
     .bind(column(changes, |change| change.adjusted))
+    .bind(column(changes, |change| change.reserved))
+    .bind(column(changes, |change| change.committed))
     .bind(column(changes, |change| change.dispatched))
     .bind(column(changes, |change| change.revision))
     .bind(column(changes, |change| change.at))
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Brings the holds to what the batch leaves of them, and moves the units of what was there before to
-/// what is there now.
-async fn write_holds(holds: &Holds<'_>, db: &mut PgConnection) -> Result<(), ApplyError> {
-    let (mut skus, mut ids, mut ended) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut quantities, mut expiries, mut committed) = (Vec::new(), Vec::new(), Vec::new());
-    for ((sku, id), hold) in holds {
-        let (quantity, expires_at, is_committed) = match *hold {
-            Hold::Made { quantity, expires_at, committed } => (Some(quantity), Some(expires_at), committed),
-            Hold::Committed => (None, None, true),
-            Hold::Ended => (None, None, false),
-        };
-        skus.push(*sku);
-        ids.push(*id);
-        ended.push(matches!(hold, Hold::Ended));
-        quantities.push(quantity);
-        expiries.push(expires_at);
-        committed.push(is_committed);
-    }
-    sqlx::query(
-        "with change as (
-             select * from unnest($1::text[], $2::uuid[], $3::boolean[], $4::bigint[], $5::timestamptz[],
-                                  $6::boolean[])
-                 as change (sku, reservation_id, ended, quantity, expires_at, committed)),
-         -- sees the holds as they were before this statement
-         before as (
-             select sku, -held.quantity as quantity, held.committed
-             from change join holds held using (sku, reservation_id)),
-         after as (
-             select sku, reservation_id, coalesce(change.quantity, held.quantity) as quantity,
-                 coalesce(change.expires_at, held.expires_at) as expires_at, change.committed
-             from change left join holds held using (sku, reservation_id) where not change.ended),
-         removed as (
-             delete from holds using change
-             where change.ended and holds.sku = change.sku
-                 and holds.reservation_id = change.reservation_id),
-         written as (
-             insert into holds (sku, reservation_id, quantity, expires_at, committed)
-             select sku, reservation_id, quantity, expires_at, committed from after
-             on conflict (sku, reservation_id) do update
-                 set quantity = excluded.quantity, expires_at = excluded.expires_at,
-                     committed = excluded.committed),
-         moved as (
-             select sku,
-                 coalesce(sum(quantity) filter (where not committed), 0)::bigint as reserved,
-                 coalesce(sum(quantity) filter (where committed), 0)::bigint as committed
-             from (select sku, quantity, committed from before
-                   union all select sku, quantity, committed from after) as both_sides
-             group by sku)
-         update stock
-         set reserved = stock.reserved + moved.reserved, committed = stock.committed + moved.committed
-         from moved where stock.sku = moved.sku",
-    )
     .bind(skus)
     .bind(ids)
-    .bind(ended)
     .bind(quantities)
     .bind(expiries)
-    .bind(committed)
+    .bind(are_committed)
     .execute(db)
     .await?;
     Ok(())

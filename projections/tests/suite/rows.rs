@@ -8,6 +8,7 @@ use events::{
     checkout::{self, CheckoutEvent},
     credit::{self, CreditEvent},
     ids::{CreditNoteId, LedgerAdjustmentId, RefundId},
+    inventory::InventoryEvent,
     ledger::{self, LedgerEvent},
     payment::{self, Operation, PaymentEvent},
 };
@@ -109,6 +110,71 @@ async fn stock_moves_from_available_to_reserved_to_committed_to_dispatched() {
             .await
             .unwrap();
     assert_eq!(held, [(third.0, 11, true)]);
+}
+
+/// Each SKU has the same history, and the border of a batch is somewhere else in it.
+#[tokio::test]
+async fn stock_is_the_same_wherever_a_batch_ends() {
+    fn history(name: &str) -> Vec<InventoryEvent> {
+        let [sold, again, kept, gone, undone] = [1, 2, 3, 4, 5].map(order_id);
+        vec![
+            received(name, 100),
+            reserved(name, sold, 5),
+            reserved(name, again, 7),
+            reserved(name, kept, 11),
+            committed(name, sold, 5),
+            released(name, again, 7),
+            // An id may be used again for another hold.
+            reserved(name, again, 9),
+            reserved(name, gone, 3),
+            released(name, gone, 3),
+            committed(name, kept, 11),
+            dispatched(name, sold, 5),
+            reserved(name, undone, 4),
+            committed(name, undone, 4),
+            released(name, undone, 4),
+        ]
+    }
+    let world = World::new().await;
+    let histories: Vec<(String, Vec<InventoryEvent>)> = (0..=history("mug").len())
+        .map(|border| format!("mug-{border:02}"))
+        .map(|name| (name.clone(), history(&name)))
+        .collect();
+    for (border, (name, events)) in histories.iter().enumerate() {
+        for event in &events[..border] {
+            world.stock(name, event, minute(0)).await;
+        }
+    }
+    world.catch_up(Stock).await;
+    for (border, (name, events)) in histories.iter().enumerate() {
+        for event in &events[border..] {
+            world.stock(name, event, minute(1)).await;
+        }
+    }
+    world.catch_up(Stock).await;
+
+    let rows: Vec<StockRow> = sqlx::query_as("select * from read.stock order by sku")
+        .fetch_all(&mut world.reader().await)
+        .await
+        .unwrap();
+    let holds: Vec<(String, Uuid, i64, bool)> = sqlx::query_as(
+        "select sku, reservation_id, quantity, committed from read.holds order by sku, quantity",
+    )
+    .fetch_all(&mut world.reader().await)
+    .await
+    .unwrap();
+    assert_eq!(rows.len(), histories.len());
+    for (row, (name, events)) in rows.iter().zip(&histories) {
+        assert_eq!((&row.sku, row.revision), (name, i64::try_from(events.len()).unwrap() - 1));
+        let units = (row.received, row.reserved, row.committed, row.dispatched, row.available);
+        assert_eq!(units, (100, 9, 11, 5, 75), "{name}");
+        let held = holds.iter().filter(|hold| hold.0 == *name).map(|hold| (hold.1, hold.2, hold.3));
+        assert_eq!(
+            held.collect::<Vec<_>>(),
+            [(order_id(2).0, 9, false), (order_id(3).0, 11, true)],
+            "{name}"
+        );
+    }
 }
 
 #[tokio::test]
