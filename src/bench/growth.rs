@@ -102,9 +102,13 @@ impl<'a> Growth<'a> {
     async fn begin(server: &'a Server, full: Settings, plan: &'a Plan<'a>) -> Result<Self> {
         plan.say("taking orders through a checkout");
         sell(&full, plan.each).await?;
+        plan.say("sending out what was sold");
+        send_out(&full).await?;
         let database = Database::open(&full).await?;
         let store = database.log.open(&full).await?;
         let orders = history::orders(&*store).await?;
+        let is_sent_out = |order: &Order| order.1.iter().any(|event| event.name == "OrderCompleted");
+        ensure!(orders.iter().all(is_sent_out), "an order was not sent out");
         let mut copies = Copies::of(&orders, &database.roles.owner)?;
         copies.grow(LOOKED_AT.min(plan.events), plan).await?;
         plan.say("checking every invariant of what was written again");
@@ -361,6 +365,20 @@ async fn sell(settings: &Settings, time: Duration) -> Result<()> {
     let sold = sold.await;
     shop.close().await?;
     sold
+}
+
+/// Sends out what was sold: in a history of which nothing ever leaves the house, what is held of each SKU grows
+/// without end.
+async fn send_out(settings: &Settings) -> Result<()> {
+    let shop = Shop::open(settings).await?;
+    let sent_out = async {
+        let orders = history::orders(shop.store()).await?;
+        shop.send_out(&orders.into_iter().map(|(id, _)| id).collect::<Vec<_>>()).await?;
+        shop.settle().await
+    };
+    let sent_out = sent_out.await;
+    shop.close().await?;
+    sent_out
 }
 
 /// A read model keeps back what it cannot apply, and is not of the whole log then.

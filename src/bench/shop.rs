@@ -41,6 +41,9 @@ const UNITS: u64 = 1_000_000_000;
 /// For how long nothing may be written until nothing more is expected.
 const QUIET: Duration = Duration::from_millis(500);
 
+/// How much the shop itself does at once.
+const BACK_OFFICE: usize = 8;
+
 /// Customers who come again.
 const CUSTOMERS: u64 = 1_000;
 
@@ -111,15 +114,36 @@ impl Shop {
 
     /// Lists every product, and receives more units of it than anybody can buy.
     pub(super) async fn fill_shelves(&self) -> Result<()> {
-        let lists = Connection::open_many(self.address, 8).await?.into_iter().enumerate();
-        stream::iter(lists)
+        let skus: Vec<String> = (0..SKUS).map(sku).collect();
+        self.for_each(&skus, async |http, sku| list(http, sku, UNITS).await).await
+    }
+
+    /// Sends these orders out.
+    pub(super) async fn send_out(&self, orders: &[String]) -> Result<()> {
+        self.for_each(orders, async |http, order| {
+            let path = format!("/orders/{order}/dispatch");
+            http.post(&path, &format!("dispatch-{order}"), &json!({})).await?.expect(StatusCode::OK)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Does the same for each of these, on a few connections at once.
+    async fn for_each(
+        &self,
+        all: &[String],
+        each: impl AsyncFn(&mut Connection, &str) -> Result<()>,
+    ) -> Result<()> {
+        let connections = Connection::open_many(self.address, BACK_OFFICE).await?.into_iter().enumerate();
+        let each = &each;
+        stream::iter(connections)
             .map(|(first, mut http)| async move {
-                for number in (first as u64..SKUS).step_by(8) {
-                    list(&mut http, &sku(number), UNITS).await?;
+                for one in all.iter().skip(first).step_by(BACK_OFFICE) {
+                    each(&mut http, one).await?;
                 }
                 anyhow::Ok(())
             })
-            .buffer_unordered(8)
+            .buffer_unordered(BACK_OFFICE)
             .try_collect::<Vec<()>>()
             .await?;
         Ok(())
