@@ -51,7 +51,7 @@ struct Reads<'a, S: ?Sized> {
     begun: bool,
 }
 
-impl<'a, S: Pages + ?Sized> Reads<'a, S> {
+impl<S: Pages + ?Sized> Reads<'_, S> {
     async fn next(mut self) -> Option<(Result<Page, StoreError>, Option<Self>)> {
         // Most logs that are read to the end from nearby have one page.
         let at_once = if self.begun { self.at_once } else { 1 };
