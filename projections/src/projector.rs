@@ -105,6 +105,12 @@ pub enum ApplyError {
         /// How many are.
         found: u64,
     },
+    /// An event makes a row that an earlier event has made.
+    #[error("a row of {table} is to be made that is there already")]
+    RowExists {
+        /// The table.
+        table: &'static str,
+    },
     /// The database refused, or could not be reached.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
@@ -115,7 +121,10 @@ impl ApplyError {
     /// a constraint that is broken. Anything else is an outage, which passes.
     pub(crate) fn is_poison(&self) -> bool {
         match self {
-            Self::Overflow | Self::MissingRows { .. } | Self::Database(sqlx::Error::Encode(_)) => true,
+            Self::Overflow
+            | Self::MissingRows { .. }
+            | Self::RowExists { .. }
+            | Self::Database(sqlx::Error::Encode(_)) => true,
             Self::Database(error) => error
                 .as_database_error()
                 .and_then(sqlx::error::DatabaseError::code)

@@ -136,9 +136,9 @@ fn fold<'a>(facts: &[&'a Fact]) -> Result<(Changes<'a>, Holds<'a>), ApplyError> 
             InventoryEvent::Reserved(event) => {
                 let (quantity, expires_at) = (event.quantity, event.expires_at);
                 let made = Made { quantity, expires_at, committed: false };
-                holds.made.insert((sku, event.reservation_id.0), made);
+                holds.make((sku, event.reservation_id.0), made)?;
             }
-            InventoryEvent::Committed(event) => holds.commit((sku, event.reservation_id.0)),
+            InventoryEvent::Committed(event) => holds.commit((sku, event.reservation_id.0))?,
             InventoryEvent::Dispatched(event) => {
                 change.dispatched = sum(change.dispatched, event.quantity)?;
                 holds.end((sku, event.reservation_id.0));
@@ -148,7 +148,7 @@ fn fold<'a>(facts: &[&'a Fact]) -> Result<(Changes<'a>, Holds<'a>), ApplyError> 
         }
     }
     for ((sku, _), made) in &holds.made {
-        let Some(change) = changes.get_mut(sku) else { continue };
+        let change = changes.entry(sku).or_default();
         let units = if made.committed { &mut change.committed } else { &mut change.reserved };
         *units = sum(*units, made.quantity)?;
     }
@@ -159,12 +159,23 @@ fn sum(sum: i64, more: i64) -> Result<i64, ApplyError> {
     sum.checked_add(more).ok_or(ApplyError::Overflow)
 }
 
+/// **What the tables refuse of a hold from an earlier batch is refused of one of the same batch**, so that it does not
+/// matter where batches end.
 impl<'a> Holds<'a> {
-    fn commit(&mut self, key: Key<'a>) {
-        match self.made.get_mut(&key) {
-            Some(made) => made.committed = true,
-            None => drop(self.committed.insert(key)),
+    fn make(&mut self, key: Key<'a>, made: Made) -> Result<(), ApplyError> {
+        let is_held = self.committed.contains(&key) && !self.ended.contains(&key);
+        if is_held || self.made.insert(key, made).is_some() {
+            return Err(ApplyError::RowExists { table: "holds" });
         }
+        Ok(())
+    }
+
+    fn commit(&mut self, key: Key<'a>) -> Result<(), ApplyError> {
+        let is_new = match self.made.get_mut(&key) {
+            Some(made) => !std::mem::replace(&mut made.committed, true),
+            None => !self.ended.contains(&key) && self.committed.insert(key),
+        };
+        if is_new { Ok(()) } else { Err(ApplyError::MissingRows { table: "holds", expected: 1, found: 0 }) }
     }
 
     /// What was made in the same batch leaves nothing.
@@ -186,6 +197,11 @@ fn sku_of(event: &InventoryEvent) -> &str {
         InventoryEvent::Dispatched(event) => &event.sku,
     }
     .as_str()
+}
+
+/// A hold changes only with its SKU.
+fn change_of<'c>(sku: &str, changes: &'c mut Changes<'_>) -> Result<&'c mut Change, ApplyError> {
+    changes.get_mut(sku).ok_or(ApplyError::MissingRows { table: "stock", expected: 1, found: 0 })
 }
 
 /// Makes sales of holds, and moves their units.
@@ -210,7 +226,7 @@ async fn commit(
         return Err(ApplyError::MissingRows { table, expected, found });
     }
     for (sku, quantity) in moved {
-        let Some(change) = changes.get_mut(&*sku) else { continue };
+        let change = change_of(&sku, changes)?;
         change.reserved = sum(change.reserved, -quantity)?;
         change.committed = sum(change.committed, quantity)?;
     }
@@ -235,7 +251,7 @@ async fn end(
     .fetch_all(db)
     .await?;
     for (sku, quantity, committed) in removed {
-        let Some(change) = changes.get_mut(&*sku) else { continue };
+        let change = change_of(&sku, changes)?;
         let units = if committed { &mut change.committed } else { &mut change.reserved };
         *units = sum(*units, -quantity)?;
     }
@@ -291,4 +307,41 @@ async fn write(
     .execute(db)
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const KEY: Key<'_> = ("mug", Uuid::nil());
+
+    fn made() -> Made {
+        Made { quantity: 1, expires_at: DateTime::UNIX_EPOCH, committed: false }
+    }
+
+    #[test]
+    fn a_hold_is_made_and_sold_once_until_it_ends() {
+        let mut holds = Holds::default();
+        holds.make(KEY, made()).unwrap();
+        assert!(holds.make(KEY, made()).is_err());
+        holds.commit(KEY).unwrap();
+        assert!(holds.commit(KEY).is_err());
+        holds.end(KEY);
+        holds.make(KEY, made()).unwrap();
+    }
+
+    #[test]
+    fn so_is_one_of_an_earlier_batch() {
+        let mut holds = Holds::default();
+        holds.commit(KEY).unwrap();
+        assert!(holds.commit(KEY).is_err());
+        assert!(holds.make(KEY, made()).is_err());
+        holds.end(KEY);
+        assert!(holds.commit(KEY).is_err());
+        holds.make(KEY, made()).unwrap();
+        holds.commit(KEY).unwrap();
+        holds.end(KEY);
+        assert!(holds.commit(KEY).is_err());
+    }
 }

@@ -60,7 +60,8 @@ pub(super) async fn grow(store: &Arc<dyn EventStore>, events: u64, plan: &Plan<'
         .await
 }
 
-/// The orders that are in the log from their beginning to the capture of their payment.
+/// The orders that are in the log from their beginning to the end of their checkout, with all that happened to them
+/// since.
 pub(super) async fn orders(store: &dyn EventStore) -> Result<Vec<Order>> {
     let (filter, mut log) = (Filter::all(), Vec::new());
     let mut pages = read_to_end(store, Position::START, &filter);

@@ -79,7 +79,7 @@ impl Wakes {
     }
 }
 
-/// Where a follower gets the next page from.
+/// Where whoever reads the log gets the next page from.
 #[async_trait]
 pub(crate) trait Pages: Send + Sync + 'static {
     /// Like [`EventStore::read_all`].

@@ -13,7 +13,8 @@ use crate::{EventStore, Filter, Numbering, Page, Position, StoreError, follow::P
 /// How many events a page looks at.
 const PAGE_EVENTS: usize = 4_000;
 
-/// Page by page everything from behind `after` to where the log ends when that is reached; an error is the last item.
+/// Page by page everything from behind `after` to where the log ended when its last page was read; an error is the last
+/// item.
 /// While a page is looked at **the one after it is being read already**, where it is known where that begins.
 pub fn read_to_end<'a>(
     store: &'a dyn EventStore,

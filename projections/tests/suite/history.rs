@@ -104,6 +104,11 @@ pub fn released(name: &str, order: OrderId, quantity: i64) -> InventoryEvent {
     InventoryEvent::Released(inventory::Released { sku, reservation_id, quantity })
 }
 
+pub fn expired(name: &str, order: OrderId, quantity: i64) -> InventoryEvent {
+    let (sku, reservation_id) = (sku(name), ReservationId::from(order));
+    InventoryEvent::Expired(inventory::Expired { sku, reservation_id, quantity })
+}
+
 pub fn committed(name: &str, order: OrderId, quantity: i64) -> InventoryEvent {
     let (sku, reservation_id) = (sku(name), ReservationId::from(order));
     InventoryEvent::Committed(inventory::Committed { sku, reservation_id, quantity })

@@ -116,22 +116,25 @@ async fn stock_moves_from_available_to_reserved_to_committed_to_dispatched() {
 #[tokio::test]
 async fn stock_is_the_same_wherever_a_batch_ends() {
     fn history(name: &str) -> Vec<InventoryEvent> {
-        let [sold, again, kept, gone, undone] = [1, 2, 3, 4, 5].map(order_id);
+        let [sold, again, kept, gone, undone, late] = [1, 2, 3, 4, 5, 6].map(order_id);
         vec![
             received(name, 100),
             reserved(name, sold, 5),
             reserved(name, again, 7),
             reserved(name, kept, 11),
             committed(name, sold, 5),
+            committed(name, again, 7),
             released(name, again, 7),
             // An id may be used again for another hold.
             reserved(name, again, 9),
+            reserved(name, late, 2),
             reserved(name, gone, 3),
             released(name, gone, 3),
             committed(name, kept, 11),
             dispatched(name, sold, 5),
             reserved(name, undone, 4),
             committed(name, undone, 4),
+            expired(name, late, 2),
             released(name, undone, 4),
         ]
     }

@@ -135,7 +135,7 @@ impl Reader {
         Ok(events)
     }
 
-    /// The events behind `after`, and whether they go to the end of the log, which is at `heard_of` or later. A hole
+    /// The events behind `after`, and whether they go to the end of the log. That it goes to `heard_of` is a hint. A hole
     /// shows through every filter.
     pub(super) async fn page(
         &self,
@@ -250,11 +250,10 @@ impl Reader {
                     connection.close_on_drop();
                 }
                 Ok(Err(error)) => {
+                    // It may be in the middle of something: of a copy that is refused, the library leaves an answer
+                    // unread, which the next query would take for its own.
+                    connection.close_on_drop();
                     let refused = error.as_database_error().is_some();
-                    if !refused {
-                        // It may be in the middle of something.
-                        connection.close_on_drop();
-                    }
                     return Err(Failed { error: failure::of_read(doing, &error), refused });
                 }
                 Err(_) => {

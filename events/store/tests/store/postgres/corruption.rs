@@ -72,6 +72,25 @@ async fn nobody_reads_on_over_what_is_wrong_with_a_large_page() {
     assert!(is_corrupt(&page(650, 300).await));
 }
 
+#[tokio::test]
+async fn a_large_page_that_is_refused_spoils_no_read_after_it() {
+    let (databases, store) = store_with_five_events().await;
+    write(&store, &stream("b"), some(995)).await;
+    let mut owner = connect(&databases.owner).await;
+    for _ in 0..3 {
+        execute(&mut owner, "revoke select on event_store.events from counterfoil_service").await;
+        let refused = store.read_all(Position::START, &Filter::all(), 500).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
+        execute(&mut owner, "grant select on event_store.events to counterfoil_service").await;
+        // More often than there are connections.
+        for _ in 0..20 {
+            assert_eq!(store.read_all(Position::START, &Filter::all(), 10).await.unwrap().events.len(), 10);
+            let read = store.read_stream(&stream("a"), Direction::Forwards, None, 10).await.unwrap();
+            assert_eq!(read.len(), 5);
+        }
+    }
+}
+
 /// As after a copy was put back.
 #[tokio::test]
 async fn who_has_heard_of_more_than_there_is_reads_what_there_is() {
