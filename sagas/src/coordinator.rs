@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError, atomic::AtomicBool};
 use chrono::{DateTime, Utc};
 use event_store::EventStore;
 use platform::clock::Clock;
+use quick_cache::sync::Cache;
 use write_side::Commands;
 
 pub(crate) use boundary::WEBHOOK_RECEIVED;
@@ -33,7 +34,10 @@ pub use state::{
     Changes, Claim, CoordinatorState, Kept, Key, Lease, MemoryState, PostgresState, StateError, Wake, migrate,
 };
 
-use self::{session::Session, worker::Worker};
+use self::{
+    session::Session,
+    worker::{BEGINNINGS_MAX, Worker},
+};
 use crate::gateway::PaymentGateway;
 
 /// Drives the checkouts, payments and deliveries of one store: all of them, or its share.
@@ -64,6 +68,7 @@ impl Coordinator {
             config,
             interrupt: None,
             state: Arc::clone(&state),
+            beginnings: Cache::new(BEGINNINGS_MAX),
             met_newer_release: AtomicBool::new(false),
         };
         Self { worker: Arc::new(worker), state, session: None, in_flight: Arc::default() }

@@ -99,6 +99,17 @@ impl<D: Decider> CommandHandler<D> {
         answer
     }
 
+    /// The state of the stream of `id` with its revision, which is `revision` or a later one: what this process knows
+    /// of it, if that is enough, and else what is in the store now. For whoever acts on an event at that revision and
+    /// whose action is checked again, or does no harm, when more has happened since.
+    pub async fn load_from(&self, id: &str, revision: u64) -> Result<(D, Option<u64>), LoadError> {
+        let known = self.0.cache.get(&D::Event::CATEGORY.stream(id));
+        match known.filter(|folded| folded.revision() >= Some(revision)) {
+            Some(folded) => Ok((folded.state().clone(), folded.revision())),
+            None => self.load(id).await,
+        }
+    }
+
     /// The state of the stream of `id` with its revision, as it is in the store now.
     pub async fn load(&self, id: &str) -> Result<(D, Option<u64>), LoadError> {
         let stream = D::Event::CATEGORY.stream(id);

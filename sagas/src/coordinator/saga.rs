@@ -36,13 +36,52 @@ impl Cause {
     }
 }
 
+/// What a checkout began with. It never changes.
+#[derive(Debug, Clone)]
+pub(super) struct Beginning {
+    /// What follows from its first event.
+    pub(super) cause: Cause,
+    /// Business time of what it does, where that is not now.
+    pub(super) imported_at: Option<DateTime<Utc>>,
+}
+
+impl Beginning {
+    fn with(first: &CheckoutEvent, cause: Cause) -> Self {
+        let imported_at = match first {
+            CheckoutEvent::Started(started) => started.imported_at,
+            CheckoutEvent::StockReserved(_)
+            | CheckoutEvent::PaymentAuthorized(_)
+            | CheckoutEvent::OrderConfirmed(_)
+            | CheckoutEvent::PaymentCaptured(_)
+            | CheckoutEvent::Completed(_)
+            | CheckoutEvent::DispatchStarted(_)
+            | CheckoutEvent::DispatchCompleted(_)
+            | CheckoutEvent::CompensationStarted(_)
+            | CheckoutEvent::StockReleased(_)
+            | CheckoutEvent::PaymentUndone(_)
+            | CheckoutEvent::Compensated(_)
+            | CheckoutEvent::DeadlinePassed(_)
+            | CheckoutEvent::AttentionRequired(_) => None,
+        };
+        Self { cause, imported_at }
+    }
+
+    /// What the checkout's stream says; `None` when there is none.
+    pub(super) async fn read(store: &dyn EventStore, order_id: OrderId) -> Result<Option<Self>, Error> {
+        let stream = Category::Checkout.stream(order_id);
+        let first = store.read_stream(&stream, Direction::Forwards, None, 1).await?;
+        let Some(first) = first.first() else { return Ok(None) };
+        Ok(Some(Self::with(&decode(first)?, Cause::of(first))))
+    }
+}
+
 /// A checkout, as of its last event.
 #[derive(Debug, Clone)]
 pub(super) struct Saga {
     pub(super) order_id: OrderId,
     pub(super) state: State,
-    /// What the checkout began with, once it has begun.
-    pub(super) origin: Option<Cause>,
+    /// Once it has begun.
+    pub(super) beginning: Option<Beginning>,
     revision: Option<u64>,
     written: Vec<Uuid>,
 }
@@ -59,7 +98,7 @@ pub(super) enum Written {
 impl Saga {
     /// A checkout that nobody is known to have taken on.
     pub(super) fn new(order_id: OrderId) -> Self {
-        Self { order_id, state: State::NotStarted, origin: None, revision: None, written: Vec::new() }
+        Self { order_id, state: State::NotStarted, beginning: None, revision: None, written: Vec::new() }
     }
 
     /// The checkout as its stream tells it.
@@ -67,13 +106,12 @@ impl Saga {
         let mut saga = Self::new(order_id);
         let stream = saga.stream();
         for recorded in store.read_stream(&stream, Direction::Forwards, None, EVENTS_MAX).await? {
-            let event = CheckoutEvent::decode(&recorded.name, recorded.version, &recorded.payload)
-                .map_err(|source| Error::Unreadable { stream: stream.clone(), source })?;
+            let event = decode(&recorded)?;
             saga.state = saga
                 .state
                 .evolve(&event)
                 .map_err(|source| Error::Impossible { stream: stream.clone(), source })?;
-            saga.origin.get_or_insert_with(|| Cause::of(&recorded));
+            saga.beginning.get_or_insert_with(|| Beginning::with(&event, Cause::of(&recorded)));
             saga.revision = Some(recorded.revision);
             saga.written.push(recorded.id);
         }
@@ -118,11 +156,11 @@ impl Saga {
         let encoded = new.iter().map(|event| encode(self.order_id, event, &metadata));
         let encoded = encoded.collect::<Result<Vec<_>, _>>()?;
         let ids: Vec<Uuid> = encoded.iter().map(|event| event.id).collect();
-        let first = Cause { event_id: ids[0], ..cause.clone() };
+        let first = || Beginning::with(&new[0], Cause { event_id: ids[0], ..cause.clone() });
         match store.append(&stream, ExpectedRevision::after(self.revision), encoded).await {
             Ok(appended) if !appended.replayed => {
                 self.state = reached;
-                self.origin.get_or_insert(first);
+                self.beginning.get_or_insert_with(first);
                 self.revision = Some(appended.revision);
                 self.written.extend(ids);
                 Ok(Written::ByUs)
@@ -141,6 +179,11 @@ impl Saga {
     fn stream(&self) -> StreamName {
         Category::Checkout.stream(self.order_id)
     }
+}
+
+fn decode(recorded: &RecordedEvent) -> Result<CheckoutEvent, Error> {
+    CheckoutEvent::decode(&recorded.name, recorded.version, &recorded.payload)
+        .map_err(|source| Error::Unreadable { stream: recorded.stream.clone(), source })
 }
 
 fn encode(order_id: OrderId, event: &CheckoutEvent, metadata: &Metadata) -> Result<NewEvent, Error> {

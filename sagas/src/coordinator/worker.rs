@@ -19,6 +19,7 @@ use events::{
     inventory::InventoryEvent,
 };
 use platform::{clock::Clock, fault::crash_point};
+use quick_cache::sync::Cache;
 use uuid::Uuid;
 use write_side::Commands;
 
@@ -26,9 +27,13 @@ use super::{
     Config, Interrupt,
     error::Error,
     memories::Memory,
+    saga::Beginning,
     state::{CoordinatorState, Key, OF_NEWER_RELEASE, Wake},
 };
 use crate::gateway::PaymentGateway;
+
+/// Of how many checkouts the beginning is kept in mind, about.
+pub(super) const BEGINNINGS_MAX: usize = 20_000;
 
 /// What a step needs from outside.
 #[derive(Debug)]
@@ -40,6 +45,8 @@ pub(super) struct Worker {
     pub(super) config: Config,
     pub(super) interrupt: Option<Arc<dyn Interrupt>>,
     pub(super) state: Arc<dyn CoordinatorState>,
+    /// What checkouts began with, of those that were worked on last.
+    pub(super) beginnings: Cache<OrderId, Beginning>,
     /// An event of a newer release was met, and the others were not told yet.
     pub(super) met_newer_release: AtomicBool,
 }

@@ -42,7 +42,10 @@ impl Worker {
         let (fact, cause) = match job {
             Job::Event(event) => (self.fact(&saga, event).await?, Some(Cause::of(event))),
             Job::Wake if saga.state == State::NotStarted => self.beginning(&saga).await?,
-            Job::Wake => (self.overdue(&saga), saga.origin.clone()),
+            Job::Wake => {
+                let cause = saga.beginning.as_ref().map(|beginning| beginning.cause.clone());
+                (self.overdue(&saga), cause)
+            }
         };
         let mut setback = Setback::None;
         if let Some(cause) = cause {
@@ -99,6 +102,7 @@ impl Worker {
     /// Writes down what a fact means, and says what is to be done about it.
     async fn learn(&self, saga: &mut Saga, fact: &Fact, cause: &Cause) -> Result<VecDeque<Intent>, Error> {
         let mut overtaken = false;
+        let had_begun = saga.beginning.is_some();
         loop {
             let reaction = react(&saga.state, fact);
             if reaction.events.is_empty() && overtaken {
@@ -109,6 +113,10 @@ impl Worker {
             }
             match saga.append(self.store.as_ref(), reaction.events, cause, self.clock.now()).await? {
                 Written::ByUs => {
+                    if !had_begun && let Some(beginning) = &saga.beginning {
+                        // Its payment process will ask for it.
+                        self.beginnings.insert(saga.order_id, beginning.clone());
+                    }
                     self.boundary(boundary::EVENT_APPENDED)?;
                     return Ok(reaction.intents.into());
                 }

@@ -9,10 +9,8 @@ use domain::{
     Decider,
     payment::{Command, OpenOperation, Payment, Refusal},
 };
-use event_store::Direction;
 use events::{
-    Actor, Category, DomainEvent,
-    checkout::CheckoutEvent,
+    Actor,
     ids::{OrderId, PaymentId},
     payment::Operation,
 };
@@ -25,7 +23,7 @@ use crate::{
         boundary,
         error::{Error, refusal},
         memories::Memory,
-        saga::Cause,
+        saga::{Beginning, Cause},
     },
     gateway::{Answer, Call},
     payment,
@@ -50,7 +48,12 @@ impl Worker {
         {
             return Ok(Outcome { memory: Memory::Quiet { revision: *revision }, next: Next::AsBefore });
         }
-        let (mut payment, mut revision) = self.commands.payment.load(&payment_id.to_string()).await?;
+        let id = payment_id.to_string();
+        // A call that has its answer by now is made again under the same key, and its answer is a repeat.
+        let (mut payment, mut revision) = match job {
+            Job::Event(event) => self.commands.payment.load_from(&id, event.revision).await?,
+            Job::Wake => self.commands.payment.load(&id).await?,
+        };
         if !payment.open_operations().is_empty() {
             let behalf = self.behalf(payment_id, job).await?;
             let mut tried = BTreeSet::new();
@@ -154,35 +157,28 @@ impl Worker {
 
     /// The checkout that a payment belongs to says on whose behalf, and in which business time.
     pub(super) async fn behalf(&self, payment_id: PaymentId, job: &Job) -> Result<Behalf, Error> {
-        let stream = Category::Checkout.stream(OrderId::from(payment_id));
-        let first = self.store.read_stream(&stream, Direction::Forwards, None, 1).await?;
         let cause_of_job = match job {
             Job::Event(event) => Some(Cause::of(event)),
             Job::Wake => None,
         };
-        let Some(first) = first.first() else {
+        let Some(beginning) = self.beginning_of(OrderId::from(payment_id)).await? else {
             let unknown = Cause { event_id: payment_id.0, correlation_id: payment_id.0, traceparent: None };
             return Ok(Behalf { cause: cause_of_job.unwrap_or(unknown), imported_at: None });
         };
-        let unreadable = |source| Error::Unreadable { stream: stream.clone(), source };
-        let event = CheckoutEvent::decode(&first.name, first.version, &first.payload).map_err(unreadable)?;
-        let imported_at = match event {
-            CheckoutEvent::Started(started) => started.imported_at,
-            CheckoutEvent::StockReserved(_)
-            | CheckoutEvent::PaymentAuthorized(_)
-            | CheckoutEvent::OrderConfirmed(_)
-            | CheckoutEvent::PaymentCaptured(_)
-            | CheckoutEvent::Completed(_)
-            | CheckoutEvent::DispatchStarted(_)
-            | CheckoutEvent::DispatchCompleted(_)
-            | CheckoutEvent::CompensationStarted(_)
-            | CheckoutEvent::StockReleased(_)
-            | CheckoutEvent::PaymentUndone(_)
-            | CheckoutEvent::Compensated(_)
-            | CheckoutEvent::DeadlinePassed(_)
-            | CheckoutEvent::AttentionRequired(_) => None,
-        };
-        Ok(Behalf { cause: cause_of_job.unwrap_or_else(|| Cause::of(first)), imported_at })
+        let Beginning { cause, imported_at } = beginning;
+        Ok(Behalf { cause: cause_of_job.unwrap_or(cause), imported_at })
+    }
+
+    /// What a checkout began with; `None` when it has not begun.
+    async fn beginning_of(&self, order_id: OrderId) -> Result<Option<Beginning>, Error> {
+        if let Some(beginning) = self.beginnings.get(&order_id) {
+            return Ok(Some(beginning));
+        }
+        let beginning = Beginning::read(self.store.as_ref(), order_id).await?;
+        if let Some(beginning) = &beginning {
+            self.beginnings.insert(order_id, beginning.clone());
+        }
+        Ok(beginning)
     }
 
     /// Records an answer that a webhook brought. `None` when there is no such payment.

@@ -8,15 +8,13 @@ use std::sync::{
 use chrono::DateTime;
 use domain::inventory::Refusal;
 use event_store::{Position, memory::MemoryStore};
-use futures::future::join_all;
-use write_side::HandleError;
+use futures::{FutureExt, future::join_all};
+use write_side::{Commands, HandleError};
 
 use super::{Answer, SKU, context, history, history_is_what_was_answered, process, receive, reserve, send};
+use crate::rival::Rivalled;
 
-async fn buyers(
-    commands: &write_side::Commands,
-    names: impl Iterator<Item = String>,
-) -> Vec<(String, Answer)> {
+async fn buyers(commands: &Commands, names: impl Iterator<Item = String>) -> Vec<(String, Answer)> {
     let tasks = names.map(|name| {
         let commands = commands.clone();
         tokio::spawn(async move {
@@ -179,4 +177,20 @@ async fn a_revision_that_the_sender_insists_on_is_kept() {
         "{missed:?}"
     );
     assert_eq!(repeated, write_side::Handled { replayed: true, ..met });
+}
+
+#[tokio::test]
+async fn what_is_loaded_from_a_revision_on_is_read_only_where_the_process_does_not_know_it() {
+    let store = MemoryStore::new();
+    let counting = Rivalled::new(store.clone(), |_| async {}.boxed());
+    let events_read = counting.events_read();
+    let (one, other) = (Commands::new(Arc::new(counting)), process(&store));
+    send(&other, "receive", receive(1)).await.unwrap();
+    one.inventory.load(SKU).await.unwrap();
+    send(&other, "more", receive(1)).await.unwrap();
+
+    let (_, known) = one.inventory.load_from(SKU, 0).await.unwrap();
+    assert_eq!((known, events_read.load(Ordering::SeqCst)), (Some(0), 1));
+    let (_, read) = one.inventory.load_from(SKU, 1).await.unwrap();
+    assert_eq!((read, events_read.load(Ordering::SeqCst)), (Some(1), 2));
 }
