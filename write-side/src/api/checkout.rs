@@ -16,7 +16,10 @@ use events::{
     order::{OrderEvent, Origin},
     sealed::{PersonKey, Sealed},
 };
-use platform::problem::{Fault, INTERNAL, INVALID_REQUEST, Problem, UNAVAILABLE};
+use platform::{
+    keys::Key,
+    problem::{Fault, INTERNAL, INVALID_REQUEST, Problem, UNAVAILABLE},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -86,6 +89,13 @@ struct CheckoutLine {
     quantity: i64,
 }
 
+impl Checkout {
+    /// Whose contact it is, where there is one: the customer's, or for a guest the order's own.
+    fn person(&self, order_id: OrderId) -> Option<Uuid> {
+        self.contact.as_ref().map(|_| self.customer_id.unwrap_or(order_id.0))
+    }
+}
+
 impl RequestBody for Checkout {
     compiled_schema!();
 
@@ -130,27 +140,51 @@ pub(super) async fn check_out(
     let checkout: Checkout = typed(body.clone())?;
     let digest = digest("check-out", "", &checkout)?;
     let context = headers.context(Some(order_id.0), api.clock.now(), digest);
-    if let Some(accepted) = recall(&api, order_id, &context).await? {
+    // A repeat finds its first time when it is appended. It is looked for here where it might not get that far, or would
+    // make a key for a person who was erased since.
+    let person = checkout.person(order_id);
+    let key = match person {
+        Some(person) => api.keys.get(person).await.ok().flatten(),
+        None => None,
+    };
+    if person.is_some()
+        && key.is_none()
+        && let Some(accepted) = recall(&api, order_id, &context).await?
+    {
         return Ok(accepted);
     }
+    let (command, total) = match agreed(&api, order_id, &body, checkout, key).await {
+        Ok(agreed) => agreed,
+        Err(problem) => return recall(&api, order_id, &context).await?.ok_or(problem),
+    };
+    match api.commands.order.handle(&order_id.to_string(), command, context.clone()).await {
+        Ok(handled) if !handled.replayed => Ok(accepted(order_id, total, handled)),
+        // What counts is what it was told, perhaps at other prices.
+        Ok(_) => recall(&api, order_id, &context).await?.ok_or_else(|| Problem::new(&INTERNAL)),
+        // What was told can be told again also where nothing can be appended.
+        Err(error) => recall(&api, order_id, &context).await?.ok_or_else(|| problem(error)),
+    }
+}
 
-    let (lines, total) = Pricing::of(&api, &body).await?.lines(&checkout)?;
+/// What the customer agrees to: the order at the prices of the catalog, and what it comes to.
+async fn agreed(
+    api: &Api,
+    order_id: OrderId,
+    body: &Value,
+    checkout: Checkout,
+    key: Option<Key>,
+) -> Result<(Command, Money), Problem> {
+    let (lines, total) = Pricing::of(api, body).await?.lines(&checkout)?;
     must_be_expected(&checkout, total)?;
     let command = Command::Place {
         order_id,
         customer_id: checkout.customer_id.map(CustomerId),
-        contact: seal(&api, order_id, &checkout).await?,
+        contact: seal(api, order_id, &checkout, key).await?,
         lines,
         payment_method: checkout.payment_method,
         origin: Origin::Live,
     };
-    let handled = api.commands.order.handle(&order_id.to_string(), command, context.clone()).await;
-    let handled = handled.map_err(problem)?;
-    if handled.replayed {
-        // A twin was faster, perhaps at other prices: what counts is what it was told.
-        return recall(&api, order_id, &context).await?.ok_or_else(|| Problem::new(&INTERNAL));
-    }
-    Ok(accepted(order_id, total, handled))
+    Ok((command, total))
 }
 
 /// The answer of the first time, if this checkout has been made before.
@@ -184,14 +218,23 @@ fn must_be_expected(checkout: &Checkout, total: Money) -> Result<(), Problem> {
     Err(Problem::new(&TOTAL_DIFFERS).with("total", json!(total)).with("expected_total", json!(expected)))
 }
 
-/// Seals the contact with the key of the customer, or with one of the order's own for a guest.
-async fn seal(api: &Api, order_id: OrderId, checkout: &Checkout) -> Result<Option<Sealed>, Problem> {
-    let Some(contact) = &checkout.contact else { return Ok(None) };
-    let person = checkout.customer_id.unwrap_or(order_id.0);
-    let key = api.keys.get_or_create(person).await.map_err(|error| {
-        tracing::warn!(error = %error, "a contact cannot be sealed now");
-        Problem::new(&UNAVAILABLE).retry_after(OUTAGE_RETRY_AFTER)
-    })?;
+/// Seals the contact with the key of its person, which is made now where it is not known.
+async fn seal(
+    api: &Api,
+    order_id: OrderId,
+    checkout: &Checkout,
+    key: Option<Key>,
+) -> Result<Option<Sealed>, Problem> {
+    let (Some(contact), Some(person)) = (&checkout.contact, checkout.person(order_id)) else {
+        return Ok(None);
+    };
+    let key = match key {
+        Some(key) => key,
+        None => api.keys.get_or_create(person).await.map_err(|error| {
+            tracing::warn!(error = %error, "a contact cannot be sealed now");
+            Problem::new(&UNAVAILABLE).retry_after(OUTAGE_RETRY_AFTER)
+        })?,
+    };
     Sealed::seal(person, &PersonKey::from_bytes(key), contact).map(Some).map_err(|error| {
         tracing::error!(%error, "a contact cannot be sealed");
         Problem::new(&INTERNAL)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use event_store::memory::{Fault, FaultPlan, Operation};
 use events::{
     StreamName,
     codec::DomainEvent,
@@ -84,6 +85,39 @@ async fn a_repeat_is_answered_as_the_first_time_whatever_the_prices_are_by_now()
         assert_eq!(again.header("etag"), first.header("etag"));
     }
     assert_eq!(first.header("idempotent-replayed"), "");
+}
+
+#[tokio::test]
+async fn a_repeat_is_answered_also_where_nothing_can_be_appended() {
+    let shop = Shop::selling().await;
+    let body = checkout(&[line("MUG", 1)]);
+    let first = shop.post("/checkouts", "1", &body).await;
+    let other = Shop::on(shop.store.clone());
+    let full = (1..=50).fold(FaultPlan::none(), |plan, nth| plan.at(Operation::Append, nth, Fault::Before));
+    shop.store.set_faults(full);
+
+    let again = other.post("/checkouts", "1", &body).await;
+
+    assert_eq!((again.status, &again.body), (first.status, &first.body));
+    assert_eq!(other.post("/checkouts", "2", &body).await.status, 503);
+}
+
+#[tokio::test]
+async fn a_repeat_makes_no_key_for_a_person_who_was_erased_since() {
+    let shop = Shop::selling().await;
+    let mut body = checkout(&[line("MUG", 1)]);
+    body["customer_id"] = json!(Uuid::from_u128(5));
+    body["contact"] = json!({"name": "Ada", "email": "ada@example.org", "address": "1 Mill Lane"});
+    let first = shop.post("/checkouts", "1", &body).await;
+    assert!(shop.keys.erase(Uuid::from_u128(5)).await.unwrap());
+
+    let again = shop.post("/checkouts", "1", &body).await;
+
+    assert_eq!((again.status, &again.body), (first.status, &first.body));
+    assert_eq!(shop.keys.get(Uuid::from_u128(5)).await.unwrap(), None);
+    // Whoever comes back gets a new one.
+    assert_eq!(shop.post("/checkouts", "2", &body).await.status, 202);
+    assert!(shop.keys.get(Uuid::from_u128(5)).await.unwrap().is_some());
 }
 
 #[tokio::test]
