@@ -1,10 +1,11 @@
 //! The books in Postgres. A call is answered only after its effect and its webhooks are committed, so
 //! that killing the provider, or us, loses nothing that either was told.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use events::ids::PaymentId;
+use quick_cache::sync::Cache;
 use serde::Deserialize;
 use serde_json::Value;
 use sqlx::{Connection, PgPool, postgres::PgConnectOptions, types::Json};
@@ -20,6 +21,9 @@ const BACKOFF_MAX: Duration = Duration::from_mins(1);
 
 /// How often a call is taken into a book that others write to at the same time.
 const TRIES_MAX: usize = 100;
+
+/// How many books are kept in mind, about.
+const WRITTEN_MAX: usize = 5_000;
 
 /// Why the books could not be kept.
 #[derive(Debug, thiserror::Error)]
@@ -69,11 +73,14 @@ pub(super) struct Waiting {
 #[derive(Debug, Clone)]
 pub(super) struct Keeper {
     pool: PgPool,
+    /// How books were left here, of those that were written last. Never trusted: what is made of one is written
+    /// only where the book is still that.
+    written: Arc<Cache<PaymentId, Value>>,
 }
 
 impl Keeper {
     pub(super) fn new(pool: PgPool) -> Self {
-        Self { pool }
+        Self { pool, written: Arc::new(Cache::new(WRITTEN_MAX)) }
     }
 
     /// Whether the books can be read.
@@ -84,25 +91,40 @@ impl Keeper {
 
     /// Takes a call into the books. `None` when its key was used before for something else.
     pub(super) async fn call(&self, call: &Call, now: DateTime<Utc>) -> Result<Option<Reply>, Error> {
+        // Most books are as we left them, or are about to begin; where one is not, nothing is written.
+        let mut kept = self.written.get(&call.payment_id);
+        let mut is_read = false;
         for _ in 0..TRIES_MAX {
-            let kept: Option<Value> =
-                sqlx::query_scalar("select book from sandbox.payments where payment_id = $1")
-                    .bind(call.payment_id.0)
-                    .fetch_optional(&self.pool)
-                    .await?;
             let mut book = match &kept {
                 Some(kept) => {
                     PaymentBook::deserialize(kept).map_err(|error| sqlx::Error::Decode(error.into()))?
                 }
                 None => PaymentBook::new(call),
             };
-            let Ok(reply) = book.call(call, now) else { return Ok(None) };
-            // Somebody else's call may have come between.
-            if self.replace(kept.as_ref(), &book, &reply, now).await? {
-                return Ok(Some(reply));
+            match book.call(call, now) {
+                Ok(reply) => {
+                    let next =
+                        serde_json::to_value(&book).map_err(|error| sqlx::Error::Encode(error.into()))?;
+                    // Somebody else's call may have come between.
+                    if self.replace(kept.as_ref(), &book, &next, &reply, now).await? {
+                        self.written.insert(call.payment_id, next);
+                        return Ok(Some(reply));
+                    }
+                }
+                Err(_) if is_read => return Ok(None),
+                Err(_) => {}
             }
+            kept = self.read(call.payment_id).await?;
+            is_read = true;
         }
         Err(Error::Contended)
+    }
+
+    async fn read(&self, payment_id: PaymentId) -> Result<Option<Value>, sqlx::Error> {
+        sqlx::query_scalar("select book from sandbox.payments where payment_id = $1")
+            .bind(payment_id.0)
+            .fetch_optional(&self.pool)
+            .await
     }
 
     /// Writes a book and the webhooks that are to be sent, if the book is still the one that was `kept`.
@@ -110,6 +132,7 @@ impl Keeper {
         &self,
         kept: Option<&Value>,
         book: &PaymentBook,
+        next: &Value,
         reply: &Reply,
         now: DateTime<Utc>,
     ) -> Result<bool, Error> {
@@ -129,7 +152,7 @@ impl Keeper {
              select exists (select from done)",
         )
         .bind(book.payment_id.0)
-        .bind(Json(book))
+        .bind(next)
         .bind(book.next_settlement())
         .bind(kept)
         .bind(notices)
@@ -140,12 +163,8 @@ impl Keeper {
 
     /// The book of one payment.
     pub(super) async fn book(&self, payment_id: PaymentId) -> Result<Option<PaymentBook>, Error> {
-        let book: Option<Json<PaymentBook>> =
-            sqlx::query_scalar("select book from sandbox.payments where payment_id = $1")
-                .bind(payment_id.0)
-                .fetch_optional(&self.pool)
-                .await?;
-        Ok(book.map(|Json(book)| book))
+        let book = self.read(payment_id).await?.map(PaymentBook::deserialize).transpose();
+        Ok(book.map_err(|error| sqlx::Error::Decode(error.into()))?)
     }
 
     /// Every payment's book.

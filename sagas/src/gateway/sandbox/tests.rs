@@ -4,7 +4,11 @@
 use std::{net::SocketAddr, time::Duration};
 
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, routing::post};
-use events::{Currency, Money, ids::PaymentId, payment::Operation};
+use events::{
+    Currency, Money,
+    ids::{CaptureId, PaymentId},
+    payment::Operation,
+};
 use platform::{clock::Clock, postgres::testing::fresh_database};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
@@ -129,6 +133,31 @@ async fn twenty_calls_at_once_under_one_key_have_one_effect() {
     assert!(answers.iter().all(approved), "{answers:?}");
     let book = provider.book().await;
     assert_eq!((&book["authorized"], &book["calls"]), (&serde_json::json!(1999), &serde_json::json!(20)));
+}
+
+#[tokio::test]
+async fn of_two_providers_over_the_same_books_none_goes_by_what_it_remembers() {
+    let one = Running::start(NOWHERE).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let other = Running {
+        service: one.service.clone(),
+        webhook_url: NOWHERE.to_owned(),
+        address: listener.local_addr().unwrap(),
+        task: run(listener, &one.service, NOWHERE).await,
+    };
+    let authorize = call(Operation::Authorize, tokens::APPROVE);
+    let capture = call(Operation::Capture { capture_id: CaptureId(Uuid::from_u128(8)) }, tokens::APPROVE);
+    assert!(approved(&one.gateway().perform(&authorize).await));
+    let captured = other.gateway().perform(&capture).await;
+    assert!(approved(&captured), "{captured:?}");
+    // The first one remembers a book in which nothing was captured.
+    assert_eq!(one.gateway().perform(&capture).await, captured);
+    let void = call(Operation::Void, tokens::APPROVE);
+    let refused = one.gateway().perform(&void).await;
+    assert!(matches!(refused, Answer::Declined { .. }), "{refused:?}");
+    assert_eq!(other.gateway().perform(&void).await, refused);
+    let book = one.book().await;
+    assert_eq!((&book["captured"], &book["calls"]), (&serde_json::json!(1999), &serde_json::json!(5)));
 }
 
 #[tokio::test]
