@@ -43,7 +43,7 @@ use crate::{
 /// How a [`PostgresStore`] deals with load and outages. The defaults suit a service.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// The most connections for reading. Appending and listening take one more each.
+    /// The most connections for reading the log. Reading streams takes two more, appending and listening one each.
     pub read_connections_max: u32,
     /// How long a read waits for a connection.
     pub acquire_timeout: Duration,
@@ -118,12 +118,11 @@ impl PostgresStore {
     /// Like [`PostgresStore::connect`], with other settings.
     pub async fn connect_with(options: PgConnectOptions, settings: Settings) -> Result<Self, StoreError> {
         let options = options.disable_statement_logging();
-        let reader = Reader::new(
-            for_lookups(&options, settings.read_timeout),
-            settings.read_connections_max,
-            settings.acquire_timeout,
-            settings.read_timeout,
-        );
+        let reader_over = |connections| {
+            let options = for_lookups(&options, settings.read_timeout);
+            Reader::new(options, connections, settings.acquire_timeout, settings.read_timeout)
+        };
+        let reader = reader_over(settings.read_connections_max);
         let head = reader.head().await?;
         let wakes = Arc::new(Wakes::new());
         wakes.raise(head);
@@ -145,7 +144,7 @@ impl PostgresStore {
         let sequencer = Sequencer::start(options, patience, Arc::clone(&wakes), Arc::clone(&recent), head);
         Ok(Self {
             inner: Arc::new(Inner {
-                streams: StreamReads::start(&reader),
+                streams: StreamReads::start(reader_over(gathering::AT_ONCE)),
                 reader,
                 sequencer,
                 wakes,
@@ -253,6 +252,6 @@ impl EventStore for PostgresStore {
         self.inner.sequencer.close().await;
         self.inner.wakes.end();
         self.inner.listening.cancel();
-        self.inner.reader.close().await;
+        tokio::join!(self.inner.reader.close(), self.inner.streams.close());
     }
 }

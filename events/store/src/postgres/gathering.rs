@@ -2,24 +2,31 @@
 //! events, and cost less than the way to the database and back. Nobody waits for others to ask; what comes in
 //! while a statement is on its way goes with the next.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use events::StreamName;
 use futures::future::join_all;
-use sqlx::Row;
+use sqlx::{Postgres, Row, pool::PoolConnection};
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     failure, number,
-    reading::{self, Failed, Reader, columns},
+    reading::{self, Failed, Reader, TRUSTED_IDLE, columns},
 };
 use crate::{RecordedEvent, StoreError};
 
-/// How many statements are on their way at once.
-const AT_ONCE: usize = 2;
+/// How many statements are on their way at once, each over a connection of its own.
+pub(super) const AT_ONCE: u32 = 2;
 
 /// How many reads go together at most.
 const TOGETHER_MAX: usize = 32;
+
+/// For how long a connection is held without being given back.
+const HELD_MAX: Duration = Duration::from_mins(1);
 
 const DOING: &str = "reading a stream";
 
@@ -34,21 +41,31 @@ struct Ask {
 
 type Found = Result<Vec<RecordedEvent>, StoreError>;
 
-/// Takes reads in. They end when the last clone of this is gone.
+/// Takes reads in.
 #[derive(Debug, Clone)]
 pub(super) struct StreamReads {
     asks: mpsc::UnboundedSender<Ask>,
+    reader: Reader,
+    ended: CancellationToken,
 }
 
 impl StreamReads {
-    /// Must be called within a Tokio runtime.
-    pub(super) fn start(reader: &Reader) -> Self {
+    /// Must be called within a Tokio runtime. Nobody else may use the connections of `reader`.
+    pub(super) fn start(reader: Reader) -> Self {
         let (asks, waiting) = mpsc::unbounded_channel();
         let waiting = Arc::new(Mutex::new(waiting));
+        let ended = CancellationToken::new();
         for _ in 0..AT_ONCE {
-            tokio::spawn(keep_reading(reader.clone(), Arc::clone(&waiting)));
+            let reading = keep_reading(reader.clone(), Arc::clone(&waiting));
+            tokio::spawn(ended.clone().run_until_cancelled_owned(reading));
         }
-        Self { asks }
+        Self { asks, reader, ended }
+    }
+
+    /// Takes no more reads, and gives up those that run.
+    pub(super) async fn close(&self) {
+        self.ended.cancel();
+        self.reader.close().await;
     }
 
     /// Reads forwards. What it finds was there after it was called.
@@ -60,14 +77,30 @@ impl StreamReads {
     }
 }
 
+/// Holds its connection as long as there is something to read: to give one back costs as much as a statement. Now and
+/// then it does, so that connections grow no older than those of others.
 async fn keep_reading(reader: Reader, waiting: Arc<Mutex<mpsc::UnboundedReceiver<Ask>>>) {
     let mut asks = Vec::new();
+    let (mut held, mut held_since) = (None, Instant::now());
     loop {
-        if waiting.lock().await.recv_many(&mut asks, TOGETHER_MAX).await == 0 {
-            return;
+        if held.is_none() || held_since.elapsed() > HELD_MAX {
+            (held, held_since) = (None, Instant::now());
+        }
+        let asked = async { waiting.lock().await.recv_many(&mut asks, TOGETHER_MAX).await };
+        let asked = match held {
+            None => Ok(asked.await),
+            Some(_) => tokio::time::timeout(TRUSTED_IDLE, asked).await,
+        };
+        match asked {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(_) => {
+                held = None;
+                continue;
+            }
         }
         asks.retain(|ask| !ask.answer.is_closed());
-        let found = match read_together(&reader, &asks).await {
+        let found = match read_together(&reader, &mut held, &asks).await {
             Ok(found) => found,
             // One of them may be to blame; the others must not suffer for it.
             Err(failed) if failed.refused && asks.len() > 1 => {
@@ -83,12 +116,17 @@ async fn keep_reading(reader: Reader, waiting: Arc<Mutex<mpsc::UnboundedReceiver
 }
 
 async fn read_alone(reader: &Reader, ask: &Ask) -> Found {
-    let found = read_together(reader, std::slice::from_ref(ask)).await.map_err(|failed| failed.error)?;
+    let found =
+        read_together(reader, &mut None, std::slice::from_ref(ask)).await.map_err(|failed| failed.error)?;
     found.into_iter().next().unwrap_or(Ok(Vec::new()))
 }
 
 /// What each finds. An event that cannot be understood spoils the read of its own stream alone.
-async fn read_together(reader: &Reader, asks: &[Ask]) -> Result<Vec<Found>, Failed> {
+async fn read_together(
+    reader: &Reader,
+    held: &mut Option<PoolConnection<Postgres>>,
+    asks: &[Ask],
+) -> Result<Vec<Found>, Failed> {
     if asks.is_empty() {
         return Ok(Vec::new());
     }
@@ -114,7 +152,8 @@ async fn read_together(reader: &Reader, asks: &[Ask]) -> Result<Vec<Found>, Fail
         .bind(limits.clone())
     };
     let mut found: Vec<Found> = asks.iter().map(|_| Ok(Vec::new())).collect();
-    let rows = reader.run_here(DOING, move |connection| Box::pin(query().fetch_all(connection))).await?;
+    let rows =
+        reader.run_over(held, DOING, move |connection| Box::pin(query().fetch_all(connection))).await?;
     for row in rows {
         let number: i64 = row.try_get(0).map_err(|error| failure::of_read(DOING, &error))?;
         let nth = usize::try_from(number - 1).ok();

@@ -45,7 +45,7 @@ impl Listener {
 
     /// Listens until it is stopped, whatever happens to the connection.
     pub(super) async fn run(self, stop: CancellationToken) {
-        let _ = stop.run_until_cancelled(self.listen()).await;
+        let _ = stop.run_until_cancelled(Box::pin(self.listen())).await;
         self.pool.close().await;
     }
 

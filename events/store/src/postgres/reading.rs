@@ -10,6 +10,7 @@ use events::{Metadata, StreamName};
 use futures::future::BoxFuture;
 use sqlx::{
     Connection, PgConnection, Postgres, Row,
+    pool::PoolConnection,
     postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow},
     query::Query,
     types::Json,
@@ -25,7 +26,7 @@ use super::{
 use crate::{Filter, Page, Position, RecordedEvent, StoreError};
 
 /// A connection that lay idle for longer is asked whether it still lives before it is used.
-const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+pub(super) const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 const READING_THE_LOG: &str = "reading the log";
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -239,12 +240,27 @@ impl Reader {
         doing: &'static str,
         read: impl for<'c> Fn(&'c mut PgConnection) -> Reading<'c, T>,
     ) -> Result<T, Failed> {
+        self.run_over(&mut None, doing, read).await
+    }
+
+    /// Reads over the connection that is held, if one is, and holds the one that it took.
+    pub(super) async fn run_over<T>(
+        &self,
+        held: &mut Option<PoolConnection<Postgres>>,
+        doing: &'static str,
+        read: impl for<'c> Fn(&'c mut PgConnection) -> Reading<'c, T>,
+    ) -> Result<T, Failed> {
         let mut attempt = 1;
         loop {
-            let mut connection =
-                self.pool.acquire().await.map_err(|error| failure::unavailable(doing, &error))?;
+            let mut connection = match held.take() {
+                Some(held) => held,
+                None => self.pool.acquire().await.map_err(|error| failure::unavailable(doing, &error))?,
+            };
             match tokio::time::timeout(self.timeout, read(&mut connection)).await {
-                Ok(Ok(read)) => return Ok(read),
+                Ok(Ok(read)) => {
+                    *held = Some(connection);
+                    return Ok(read);
+                }
                 Ok(Err(error)) if failure::blame(&error) == Blame::Connection && attempt < self.attempts => {
                     attempt += 1;
                     connection.close_on_drop();
