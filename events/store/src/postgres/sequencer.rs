@@ -173,7 +173,6 @@ impl Committer {
             }
         }
         self.recent.extend(committed);
-        self.wakes.raise(self.head);
         for (append, verdict) in batch.into_iter().zip(verdicts) {
             let Waiting { ref stream, expected, .. } = append;
             let answer = match verdict {
@@ -185,6 +184,8 @@ impl Committer {
             };
             append.settle(answer);
         }
+        // Those who appended come first: what they make known about it saves the followers a read.
+        self.wakes.raise(self.head);
     }
 
     /// Tries until there is an answer, or until the oldest of the batch has waited too long.
