@@ -242,6 +242,9 @@ async fn write_raised(
         raised_at.push(*at);
         resolved_at.push(change.resolved_at);
     }
+    if streams.is_empty() {
+        return Ok(());
+    }
     sqlx::query(
         "insert into items (stream, item, kind, order_id, code, detail, raised_position, raised_at, resolved_at)
          select * from unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::jsonb[],
@@ -284,6 +287,9 @@ async fn write_resolved(
             items.push(item.as_str());
             resolved_at.push(change.resolved_at);
         }
+    }
+    if streams.is_empty() {
+        return Ok(());
     }
     sqlx::query(
         "update items set resolved_at = settled.at
