@@ -7,9 +7,10 @@ mod undo;
 use events::{
     checkout::{
         AttentionRequired, Cause, CheckoutEvent, CompensationStarted, Completed, DeadlinePassed,
-        DispatchCompleted, DispatchStarted, OrderConfirmed, PaymentAuthorized, PaymentCaptured, Started,
-        StockReserved,
+        DispatchCompleted, DispatchStarted, OrderConfirmed, PaymentAuthorized, PaymentCaptured,
+        PaymentUndone, Started, StockReserved,
     },
+    ids::Sku,
     order::RejectionReason,
 };
 
@@ -96,15 +97,9 @@ fn reserving(state: &State, checkout: &Started, fact: &Fact) -> Reaction {
             state,
             vec![CheckoutEvent::StockReserved(StockReserved { order_id: checkout.order_id })],
         ),
-        Fact::StockShort { sku, requested, available } => fail(
-            state,
-            checkout,
-            RejectionReason::InsufficientStock {
-                sku: sku.clone(),
-                requested: *requested,
-                available: *available,
-            },
-        ),
+        Fact::StockShort { sku, requested, available } => {
+            run_short(state, checkout, sku, *requested, *available)
+        }
         Fact::HoldLost => fail(state, checkout, RejectionReason::ReservationExpired),
         Fact::OrderRejected { reason } => fail(state, checkout, reason.clone()),
         Fact::OrderCancelled => cancel(state, checkout),
@@ -353,6 +348,20 @@ fn compensate(checkout: &Started, cause: Cause) -> CheckoutEvent {
 
 fn fail(state: &State, checkout: &Started, reason: RejectionReason) -> Reaction {
     Reaction::step(state, vec![compensate(checkout, Cause::Failed { reason })])
+}
+
+/// Most orders of a sale end like this, so what need not be done to undo them is known to be done at once: nobody has
+/// asked for the payment, because before that the stock is written down as held, and then this could not be written.
+/// The stock is released all the same, also where nothing is held by what we know: somebody who was paused may have
+/// taken some before this was written, and only what comes later is told to be given back.
+fn run_short(state: &State, checkout: &Started, short: &Sku, requested: i64, available: i64) -> Reaction {
+    let order_id = checkout.order_id;
+    let reason = RejectionReason::InsufficientStock { sku: short.clone(), requested, available };
+    let events = vec![
+        compensate(checkout, Cause::Failed { reason }),
+        CheckoutEvent::PaymentUndone(PaymentUndone { order_id }),
+    ];
+    Reaction::step(state, events)
 }
 
 fn cancel(state: &State, checkout: &Started) -> Reaction {
