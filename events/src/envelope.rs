@@ -4,7 +4,10 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, Visitor},
+};
 use uuid::Uuid;
 
 /// The envelope of an event, written with it in one append.
@@ -12,6 +15,7 @@ use uuid::Uuid;
 pub struct Metadata {
     /// Business time: when it happened in the world. Differs from the recorded time when history is
     /// imported.
+    #[serde(deserialize_with = "time")]
     pub occurred_at: DateTime<Utc>,
     /// One journey, for example one checkout with everything that follows from it.
     pub correlation_id: Uuid,
@@ -28,6 +32,29 @@ pub struct Metadata {
     /// W3C trace context (`traceparent`), where the command came with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+}
+
+/// Reads a time in the form of RFC 3339, in which all are written. The library's own way is open to other forms, too,
+/// and took a seventh of the time in which an event is read; it is gone only where it is needed.
+fn time<'de, D: Deserializer<'de>>(from: D) -> Result<DateTime<Utc>, D::Error> {
+    struct Text;
+
+    impl Visitor<'_> for Text {
+        type Value = DateTime<Utc>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a time in the form of RFC 3339")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+            match DateTime::parse_from_rfc3339(text) {
+                Ok(time) => Ok(time.to_utc()),
+                Err(_) => text.parse().map_err(E::custom),
+            }
+        }
+    }
+
+    from.deserialize_str(Text)
 }
 
 /// Who asked for a command: never a name or an address, which would be personal data.

@@ -51,6 +51,30 @@ fn the_form_of_an_envelope_stays_as_it_is() {
 }
 
 #[test]
+fn a_time_is_read_in_every_form_that_was_ever_taken() {
+    let read = |time: &str| {
+        let mut form = serde_json::to_value(metadata(Actor::Client)).unwrap();
+        form["occurred_at"] = json!(time);
+        serde_json::from_value::<Metadata>(form).map(|metadata| metadata.occurred_at.timestamp_micros())
+    };
+    let noon = 1_291_204_800_000_000;
+    let forms = [
+        ("2010-12-01T12:00:00Z", noon),
+        ("2010-12-01T13:00:00.000001+01:00", noon + 1),
+        ("2010-12-01t12:00:00.5z", noon + 500_000),
+        // Not RFC 3339.
+        ("2010-12-01 12:00:00 UTC", noon),
+        ("+10000-01-01T00:00:00Z", 253_402_300_800_000_000),
+    ];
+    for (time, micros) in forms {
+        assert_eq!(read(time).ok(), Some(micros), "{time}");
+    }
+    for wrong in ["2010-12-01T12:00:00", "2010-13-01T12:00:00Z", "yesterday", ""] {
+        assert!(read(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn an_actor_is_shown_by_role_and_name() {
     assert_eq!(Actor::Client.to_string(), "client");
     assert_eq!(Actor::Operator.to_string(), "operator");

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use chrono::{DateTime, Duration, Utc};
 use events::StreamName;
 use futures::TryStreamExt;
@@ -70,7 +70,7 @@ async fn copy(
     let mut begun = false;
     let mut chunks = connection.copy_out_raw(&statement).await?;
     while let Some(chunk) = chunks.try_next().await? {
-        let mut fields = Fields(chunk);
+        let mut fields = Fields(&chunk);
         if !begun {
             fields.header()?;
             begun = true;
@@ -97,7 +97,7 @@ struct Copied {
 
 impl Copied {
     /// The next row of what has come; nothing at the end of it.
-    fn read(fields: &mut Fields) -> Result<Option<Self>, sqlx::Error> {
+    fn read(fields: &mut Fields<'_>) -> Result<Option<Self>, sqlx::Error> {
         if fields.0.is_empty() {
             return Ok(None);
         }
@@ -111,11 +111,11 @@ impl Copied {
             stream_no: fields.number()?,
             revision: number::from_sql(fields.number()?)?,
             id: Uuid::from_bytes(fields.of_size()?),
-            name: std::str::from_utf8(&fields.bytes()?).map_err(decode)?.to_owned(),
+            name: std::str::from_utf8(fields.bytes()?).map_err(decode)?.to_owned(),
             version: i16::from_be_bytes(fields.of_size()?).try_into().map_err(decode)?,
             // A copy, so that the event does not keep what came with it.
-            payload: Bytes::copy_from_slice(&fields.bytes()?),
-            metadata: serde_json::from_slice(&fields.bytes()?).map_err(decode)?,
+            payload: Bytes::copy_from_slice(fields.bytes()?),
+            metadata: serde_json::from_slice(fields.bytes()?).map_err(decode)?,
             recorded_at: fields.number().and_then(time)?,
         }))
     }
@@ -144,9 +144,9 @@ fn time(micros: i64) -> Result<DateTime<Utc>, sqlx::Error> {
 
 /// What has come of a copy and was not read yet. A row never comes in pieces (PostgreSQL manual, "Message Formats",
 /// `CopyData`).
-struct Fields(Bytes);
+struct Fields<'c>(&'c [u8]);
 
-impl Fields {
+impl<'c> Fields<'c> {
     fn header(&mut self) -> Result<(), sqlx::Error> {
         if self.split(SIGNATURE.len())? != SIGNATURE {
             return Err(not_understood("it does not begin like one"));
@@ -170,7 +170,7 @@ impl Fields {
     }
 
     /// A value of any size. None is null in the log.
-    fn bytes(&mut self) -> Result<Bytes, sqlx::Error> {
+    fn bytes(&mut self) -> Result<&'c [u8], sqlx::Error> {
         let length = self.length()?;
         self.split(length)
     }
@@ -180,17 +180,20 @@ impl Fields {
     }
 
     fn take<const SIZE: usize>(&mut self) -> Result<[u8; SIZE], sqlx::Error> {
-        let taken = *self.0.first_chunk().ok_or_else(|| not_understood("it ends in the middle"))?;
-        self.0.advance(SIZE);
-        Ok(taken)
+        let (taken, rest) = self.0.split_first_chunk().ok_or_else(cut_off)?;
+        self.0 = rest;
+        Ok(*taken)
     }
 
-    fn split(&mut self, length: usize) -> Result<Bytes, sqlx::Error> {
-        if self.0.len() < length {
-            return Err(not_understood("it ends in the middle"));
-        }
-        Ok(self.0.split_to(length))
+    fn split(&mut self, length: usize) -> Result<&'c [u8], sqlx::Error> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or_else(cut_off)?;
+        self.0 = rest;
+        Ok(taken)
     }
+}
+
+fn cut_off() -> sqlx::Error {
+    not_understood("it ends in the middle")
 }
 
 fn not_understood(what: &str) -> sqlx::Error {
