@@ -3,8 +3,13 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use events::{Category, order::OrderEvent, payment::PaymentEvent};
-use serde_json::{Value, json};
+use events::{
+    Category, Money,
+    order::{CancellationReason, OrderEvent, RejectionReason},
+    payment::PaymentEvent,
+};
+use serde::Serialize;
+use serde_json::Value;
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
@@ -103,31 +108,50 @@ impl Projector for Feed {
     }
 }
 
-fn order_data(event: &OrderEvent) -> Value {
+/// What is shown of an event.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Seen<'e> {
+    Placed { lines: usize, total: Money },
+    Total { total: Money },
+    Amount { amount: Money },
+    Code { code: &'e str },
+    Rejected { reason: &'e RejectionReason },
+    Cancelled { reason: Rule<'e> },
+    Nothing {},
+}
+
+/// A reason that is no more than its name.
+#[derive(Serialize)]
+struct Rule<'e> {
+    rule: &'e CancellationReason,
+}
+
+fn order_data(event: &OrderEvent) -> Seen<'_> {
     match event {
-        OrderEvent::Placed(event) => json!({ "total": event.total, "lines": event.lines.len() }),
-        OrderEvent::Confirmed(event) => json!({ "total": event.total }),
-        OrderEvent::Rejected(event) => json!({ "reason": event.reason }),
-        OrderEvent::Cancelled(event) => json!({ "reason": { "rule": event.reason } }),
-        OrderEvent::DispatchRecorded(_) | OrderEvent::Completed(_) => json!({}),
+        OrderEvent::Placed(event) => Seen::Placed { lines: event.lines.len(), total: event.total },
+        OrderEvent::Confirmed(event) => Seen::Total { total: event.total },
+        OrderEvent::Rejected(event) => Seen::Rejected { reason: &event.reason },
+        OrderEvent::Cancelled(event) => Seen::Cancelled { reason: Rule { rule: &event.reason } },
+        OrderEvent::DispatchRecorded(_) | OrderEvent::Completed(_) => Seen::Nothing {},
     }
 }
 
-fn payment_data(event: &PaymentEvent) -> Value {
+fn payment_data(event: &PaymentEvent) -> Seen<'_> {
     match event {
-        PaymentEvent::Requested(event) => json!({ "amount": event.amount }),
-        PaymentEvent::Authorized(event) => json!({ "amount": event.amount }),
-        PaymentEvent::Declined(event) => json!({ "code": event.code }),
-        PaymentEvent::CaptureRequested(event) => json!({ "amount": event.amount }),
-        PaymentEvent::Captured(event) => json!({ "amount": event.amount }),
-        PaymentEvent::CaptureFailed(event) => json!({ "code": event.code }),
-        PaymentEvent::RefundRequested(event) => json!({ "amount": event.amount }),
-        PaymentEvent::Refunded(event) => json!({ "amount": event.amount }),
-        PaymentEvent::RefundFailed(event) => json!({ "code": event.code }),
+        PaymentEvent::Requested(event) => Seen::Amount { amount: event.amount },
+        PaymentEvent::Authorized(event) => Seen::Amount { amount: event.amount },
+        PaymentEvent::Declined(event) => Seen::Code { code: &event.code },
+        PaymentEvent::CaptureRequested(event) => Seen::Amount { amount: event.amount },
+        PaymentEvent::Captured(event) => Seen::Amount { amount: event.amount },
+        PaymentEvent::CaptureFailed(event) => Seen::Code { code: &event.code },
+        PaymentEvent::RefundRequested(event) => Seen::Amount { amount: event.amount },
+        PaymentEvent::Refunded(event) => Seen::Amount { amount: event.amount },
+        PaymentEvent::RefundFailed(event) => Seen::Code { code: &event.code },
         PaymentEvent::OutcomeUnknown(_)
         | PaymentEvent::VoidRequested(_)
         | PaymentEvent::Voided(_)
         | PaymentEvent::DiscrepancyFound(_)
-        | PaymentEvent::AttentionRequired(_) => json!({}),
+        | PaymentEvent::AttentionRequired(_) => Seen::Nothing {},
     }
 }
