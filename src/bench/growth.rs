@@ -152,9 +152,12 @@ impl<'a> Growth<'a> {
         self.start_up(&empty, extent, &size, report).await?;
         Box::pin(self.checkouts(&empty, extent, &size, report)).await?;
         self.server.remove(&format!("empty_{place}")).await?;
-        self.appends(&store, extent, &size, report).await?;
+        let appended = self.appends(&store, extent, &size, report).await?;
         if !size.is_small || size.is_last {
             self.beside_a_subscriber(&store, &database, extent, &size, report).await?;
+        }
+        for name in appended {
+            self.server.remove(&name).await?;
         }
         store.close().await;
         if report.machine.is_none() {
@@ -259,26 +262,30 @@ impl<'a> Growth<'a> {
         Ok(())
     }
 
-    /// Each round has an empty store of its own, because it is not empty for long.
+    /// Each round has an empty store of its own, because it is not empty for long. Answers their names: they are removed
+    /// when nothing is measured any more, because removing one makes the server bring everything to the disk, and right
+    /// after that it writes every page that it touches to its own log as a whole, of which a large log has more.
     async fn appends(
         &mut self,
         store: &Arc<dyn EventStore>,
         extent: &Extent,
         size: &Size,
         report: &mut Report,
-    ) -> Result<()> {
+    ) -> Result<Vec<String>> {
+        let mut appended = Vec::new();
         for (count, label) in [(WRITERS, "64 writers"), (1, "1 writer")] {
             self.plan.say(&format!("{label}, with {}", size.text));
             let compared = alternate(extent.rounds, async |way| {
                 if way == Way::Other {
                     return writers::rate(store, &self.orders, count, self.plan.each).await;
                 }
-                let settings = self.server.make("appended_to").await?;
+                let name = format!("appended_{}", appended.len());
+                let settings = self.server.make(&name).await?;
+                appended.push(name);
                 let database = Database::open(&settings).await?;
                 let store = database.log.open(&settings).await?;
                 let rate = writers::rate(&store, &self.orders, count, self.plan.each).await;
                 store.close().await;
-                self.server.remove("appended_to").await?;
                 rate
             });
             let compared = compared.await?;
@@ -286,7 +293,7 @@ impl<'a> Growth<'a> {
             let figure = size.figure(&format!("append, {label}"), &compared, "events/s", Aim::OfFloor(KEPT));
             report.add(figure);
         }
-        Ok(())
+        Ok(appended)
     }
 
     /// The same writers, with and without somebody who reads as fast as he can.
