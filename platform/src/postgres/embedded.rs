@@ -2,6 +2,7 @@
 //! process owns a data directory at a time (a file lock says so, and the kernel lets go of it when the
 //! process dies), the server never outlives its process, and `fsync` stays on.
 
+mod cache;
 mod cluster;
 mod joined;
 mod lock;
@@ -266,6 +267,11 @@ impl Supervised {
             .args(["-c", "unix_socket_directories=", "-c", "max_connections=300"])
             .args(["-c", "timezone=UTC", "-c", "log_timezone=UTC", "-c", "logging_collector=off"])
             .args(["-c", "log_line_prefix=%m [%p] %u@%d "])
+            .args(
+                cache::shared_mib()
+                    .into_iter()
+                    .flat_map(|mib| ["-c".to_owned(), format!("shared_buffers={mib}MB")]),
+            )
             .stdout(duplicate()?)
             .stderr(duplicate()?)
             .spawn()
