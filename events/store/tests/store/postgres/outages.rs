@@ -169,8 +169,12 @@ async fn read_over_all_connections(store: &PostgresStore) {
     let heads = join_all((0..32).map(|_| store.head()));
     let reads = join_all((0..32).map(|_| store.read_stream(&stream, Direction::Forwards, None, 1)));
     let (heads, reads) = tokio::join!(heads, reads);
-    heads.into_iter().for_each(|head| drop(head.unwrap()));
-    reads.into_iter().for_each(|events| assert_eq!(events.unwrap().len(), 1));
+    for head in heads {
+        head.unwrap();
+    }
+    for events in reads {
+        assert_eq!(events.unwrap().len(), 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
