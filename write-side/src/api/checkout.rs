@@ -157,13 +157,13 @@ pub(super) async fn check_out(
         Ok(agreed) => agreed,
         Err(problem) => return recall(&api, order_id, &context).await?.ok_or(problem),
     };
-    match api.commands.order.handle(&order_id.to_string(), command, context.clone()).await {
-        Ok(handled) if !handled.replayed => Ok(accepted(order_id, total, handled)),
+    let handled = api.commands.order.handle(&order_id.to_string(), command, context.clone()).await;
+    let handled = handled.map_err(problem)?;
+    if handled.replayed {
         // What counts is what it was told, perhaps at other prices.
-        Ok(_) => recall(&api, order_id, &context).await?.ok_or_else(|| Problem::new(&INTERNAL)),
-        // What was told can be told again also where nothing can be appended.
-        Err(error) => recall(&api, order_id, &context).await?.ok_or_else(|| problem(error)),
+        return recall(&api, order_id, &context).await?.ok_or_else(|| Problem::new(&INTERNAL));
     }
+    Ok(accepted(order_id, total, handled))
 }
 
 /// What the customer agrees to: the order at the prices of the catalog, and what it comes to.
