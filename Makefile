@@ -16,10 +16,10 @@ help:
 	@echo "make setup   get what is missing: PostgreSQL 15 or later"
 
 demo: setup
-	cargo run --quiet -- demo $(ARGS)
+	cargo run -- demo $(ARGS)
 
 serve: setup
-	cargo run --quiet -- serve $(ARGS)
+	cargo run -- serve $(ARGS)
 
 # Tests cause faults.
 FEATURES = fault-injection
@@ -87,10 +87,10 @@ eventstoredb-tests:
 BENCHES = append hot-stream read-all checkout flash-sale rebuild read tail scale-out
 
 bench: setup
-	cargo run --quiet --release -- bench $(BENCHES) --seconds 3 $(ARGS)
+	cargo run --release -- bench $(BENCHES) --seconds 3 $(ARGS)
 
 growth: setup
-	cargo run --quiet --release -- bench growth --plot docs/growth.svg $(ARGS)
+	cargo run --release -- bench growth --plot docs/growth.svg $(ARGS)
 
 check:
 	cargo fmt --all --check
