@@ -48,7 +48,8 @@ pub struct CommandHandler<D: Decider>(Arc<Shared<D>>);
 struct Shared<D: Decider> {
     store: Arc<dyn EventStore>,
     lanes: Mutex<HashMap<StreamName, mpsc::Sender<Pending<D>>>>,
-    cache: Cache<StreamName, Folded<D>, RememberedCommands>,
+    /// Of a stream on which a lane works, a glimpse.
+    cache: Cache<StreamName, Arc<Folded<D>>, RememberedCommands>,
     /// Of contexts whose histories grow long.
     storing: Option<Storing<D>>,
     running: TaskTracker,
@@ -112,19 +113,13 @@ impl<D: Decider> CommandHandler<D> {
 
     /// The state of the stream of `id` with its revision, as it is in the store now.
     pub async fn load(&self, id: &str) -> Result<(D, Option<u64>), LoadError> {
-        let stream = D::Event::CATEGORY.stream(id);
-        let cached = self.0.cache.get(&stream);
-        let is_news = cached.is_none();
-        let mut folded = match cached {
-            Some(folded) => folded,
-            None => self.0.find(&stream).await,
-        };
-        let moved = self.0.catch_up(&stream, &mut folded).await?;
-        let loaded = (folded.state().clone(), folded.revision());
-        if moved || is_news {
-            self.0.remember(&stream, folded);
-        }
-        Ok(loaded)
+        let folded = self.0.fold(&D::Event::CATEGORY.stream(id)).await?;
+        Ok((folded.state().clone(), folded.revision()))
+    }
+
+    /// What `look` finds in the state of the stream of `id`, as it is in the store now.
+    pub async fn look<T>(&self, id: &str, look: impl FnOnce(&D) -> T) -> Result<T, LoadError> {
+        Ok(look(self.0.fold(&D::Event::CATEGORY.stream(id)).await?.state()))
     }
 
     /// What the command of this context did, if it was carried out on the stream of `id` before;
@@ -154,34 +149,58 @@ impl<D: Decider> CommandHandler<D> {
 }
 
 impl<D: Decider> Shared<D> {
+    /// A stream as it is in the store now.
+    async fn fold(&self, stream: &StreamName) -> Result<Arc<Folded<D>>, LoadError> {
+        let cached = self.cache.get(stream);
+        let is_news = cached.is_none();
+        let mut folded = match cached {
+            Some(folded) => folded,
+            None => self.find(stream).await,
+        };
+        let moved = self.catch_up(stream, &mut folded).await?;
+        if (moved || is_news) && !folded.is_glimpse() {
+            self.remember(stream, Arc::clone(&folded));
+        }
+        Ok(folded)
+    }
+
     /// What is known of a stream that is not in memory: what is stored of it, if anything is.
-    async fn find(&self, stream: &StreamName) -> Folded<D> {
+    async fn find(&self, stream: &StreamName) -> Arc<Folded<D>> {
         match &self.storing {
-            Some(storing) => storing.find(stream).await.unwrap_or_default(),
-            None => Folded::default(),
+            Some(storing) => storing.find(stream).await.unwrap_or_default().into(),
+            None => Arc::default(),
         }
     }
 
     /// Reads what was appended since, and says whether there was anything. Where what was read cannot follow on what
     /// began with a snapshot, it may be the snapshot that is wrong, and the history is read whole.
-    async fn catch_up(&self, stream: &StreamName, folded: &mut Folded<D>) -> Result<bool, LoadError> {
+    async fn catch_up(&self, stream: &StreamName, folded: &mut Arc<Folded<D>>) -> Result<bool, LoadError> {
         match folded.catch_up(self.store.as_ref(), stream).await {
             Err(LoadError::History(error)) if folded.may_be_wrong(&error) => {
                 tracing::warn!(%stream, %error, "a snapshot is left aside, and the history is read whole");
-                *folded = Folded::default();
+                *folded = Arc::default();
                 folded.catch_up(self.store.as_ref(), stream).await
             }
             caught_up => caught_up,
         }
     }
 
+    /// Takes what is kept of a stream, to work on it, and leaves a glimpse of it to others.
+    fn take(&self, stream: &StreamName) -> Option<Arc<Folded<D>>> {
+        let folded = self.cache.get(stream).filter(|folded| !folded.is_glimpse())?;
+        self.cache.insert(stream.clone(), Arc::new(folded.glimpse()));
+        Some(folded)
+    }
+
     /// Keeps a state for the next command, and stores it when it is time to.
-    fn remember(&self, stream: &StreamName, mut folded: Folded<D>) {
+    fn remember(&self, stream: &StreamName, mut folded: Arc<Folded<D>>) {
         if folded.events() == 0 || !folded.is_proved() {
+            self.cache.remove(stream);
             return;
         }
         if let Some(storing) = &self.storing
-            && let Some(snapshot) = storing.due(stream, &mut folded)
+            && storing.is_due(&folded)
+            && let Some(snapshot) = storing.snapshot(stream, Arc::make_mut(&mut folded))
         {
             self.running.spawn(storing.store(stream.clone(), snapshot));
         }
@@ -235,8 +254,8 @@ fn abandoned<R: std::error::Error>() -> HandleError<R> {
 #[derive(Debug, Clone)]
 struct RememberedCommands;
 
-impl<D: Decider> Weighter<StreamName, Folded<D>> for RememberedCommands {
-    fn weight(&self, _: &StreamName, folded: &Folded<D>) -> u64 {
+impl<D: Decider> Weighter<StreamName, Arc<Folded<D>>> for RememberedCommands {
+    fn weight(&self, _: &StreamName, folded: &Arc<Folded<D>>) -> u64 {
         1 + folded.remembered() as u64
     }
 }

@@ -21,7 +21,7 @@ const REMEMBERED_COMMANDS_MAX: usize = 512;
 /// The state of a stream at one revision.
 #[derive(Debug, Clone)]
 pub(super) struct Folded<D> {
-    state: D,
+    state: Arc<D>,
     revision: Option<u64>,
     position: Position,
     last_event: Uuid,
@@ -30,19 +30,22 @@ pub(super) struct Folded<D> {
     origin: Origin,
     /// How many events the stream has when it is stored next.
     store_from: u64,
+    /// Somebody is working on it, and this is for others to look at meanwhile.
+    is_glimpse: bool,
 }
 
 impl<D: Decider> Default for Folded<D> {
     /// The state of a stream that does not exist.
     fn default() -> Self {
         Self {
-            state: D::default(),
+            state: Arc::default(),
             revision: None,
             position: Position::START,
             last_event: Uuid::nil(),
             commands: Remembered::default(),
             origin: Origin::History,
             store_from: 0,
+            is_glimpse: false,
         }
     }
 }
@@ -62,14 +65,29 @@ impl<D: Decider> Folded<D> {
     /// What was stored, which is to be held against the log before anything is made of it.
     pub(super) fn stored(state: D, last: LastEvent, store_from: u64) -> Self {
         Self {
-            state,
+            state: Arc::new(state),
             revision: Some(last.revision),
             position: last.position,
             last_event: last.id,
             commands: Remembered { forgot: true, ..Remembered::default() },
             origin: Origin::Unproved,
             store_from,
+            is_glimpse: false,
         }
+    }
+
+    /// The same state, for others to look at while somebody works on it. It remembers no commands.
+    pub(super) fn glimpse(&self) -> Self {
+        Self {
+            state: Arc::clone(&self.state),
+            commands: Remembered { forgot: true, ..Remembered::default() },
+            is_glimpse: true,
+            ..*self
+        }
+    }
+
+    pub(super) fn is_glimpse(&self) -> bool {
+        self.is_glimpse
     }
 
     pub(super) fn state(&self) -> &D {
@@ -133,7 +151,7 @@ impl<D: Decider> Folded<D> {
     /// Reads what was appended since, and says whether there was anything. What was stored begins with the event
     /// that it ends with: where that is not in the log it is left aside, and the history is read whole.
     pub(super) async fn catch_up(
-        &mut self,
+        self: &mut Arc<Self>,
         store: &dyn EventStore,
         stream: &StreamName,
     ) -> Result<bool, LoadError> {
@@ -145,14 +163,15 @@ impl<D: Decider> Folded<D> {
             if !self.is_proved() {
                 let Some((_, behind)) = events.split_first().filter(|(last, _)| self.ends_with(last)) else {
                     tracing::warn!(%stream, revision = from, "a snapshot does not fit the log, and is left aside");
-                    *self = Self::default();
+                    *self = Arc::default();
                     continue;
                 };
-                self.origin = Origin::Snapshot;
+                Arc::make_mut(self).origin = Origin::Snapshot;
                 events = behind;
             }
-            for event in events {
-                self.apply(stream, event)?;
+            if !events.is_empty() {
+                let folded = Arc::make_mut(self);
+                events.iter().try_for_each(|event| folded.apply(stream, event))?;
             }
             if page.len() < PAGE_EVENTS {
                 return Ok(self.revision != before);
@@ -167,7 +186,7 @@ impl<D: Decider> Folded<D> {
 
     /// Takes over what this process has just appended: the state behind it, and its commands.
     pub(super) fn advance(&mut self, state: D, last_event: Uuid, appended: &Appended) {
-        self.state = state;
+        self.state = Arc::new(state);
         self.revision = Some(appended.revision);
         self.position = appended.position;
         self.last_event = last_event;
@@ -188,8 +207,8 @@ impl<D: Decider> Folded<D> {
             return Err(HistoryError::Gap { stream: stream.clone(), expected, found: revision });
         }
         let event: D::Event = decode(stream, recorded)?;
-        let state = std::mem::take(&mut self.state);
-        self.state = state.evolve(&event).map_err(|source| HistoryError::Impossible {
+        let state = Arc::make_mut(&mut self.state);
+        *state = std::mem::take(state).evolve(&event).map_err(|source| HistoryError::Impossible {
             stream: stream.clone(),
             revision,
             source,

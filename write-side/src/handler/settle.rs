@@ -37,7 +37,7 @@ pub(super) struct Settling<'a, D: Decider> {
     batch: Vec<Pending<D>>,
     /// How many of the batch are decided together; fewer when all would be too large for the store.
     together: usize,
-    folded: Folded<D>,
+    folded: Arc<Folded<D>>,
     seen: Seen,
     conflicts: u32,
     outages: u32,
@@ -67,13 +67,10 @@ enum Setback {
 
 impl<'a, D: Decider> Settling<'a, D> {
     pub(super) fn new(shared: &'a Shared<D>, stream: &'a StreamName, batch: Vec<Pending<D>>) -> Self {
-        let (folded, seen) = match shared.cache.remove(stream) {
-            Some((_, folded)) => (folded, Seen::Guessed),
-            // Most streams that nobody here knows are about to begin.
-            None => (Folded::default(), Seen::Guessed),
-        };
+        // Most streams that nobody here knows are about to begin.
+        let folded = shared.take(stream).unwrap_or_default();
         let together = batch.len();
-        Self { shared, stream, batch, together, folded, seen, conflicts: 0, outages: 0 }
+        Self { shared, stream, batch, together, folded, seen: Seen::Guessed, conflicts: 0, outages: 0 }
     }
 
     /// Attempts until every command has its answer.
@@ -151,7 +148,7 @@ impl<'a, D: Decider> Settling<'a, D> {
                     Err(error) => return Err(Setback::Store(error)),
                 };
                 self.remember(&plan.verdicts, &placement);
-                self.folded.advance(plan.state, last_event, &appended);
+                Arc::make_mut(&mut self.folded).advance(plan.state, last_event, &appended);
                 self.answer_judged(plan.verdicts, &placement).await;
                 Ok(())
             }
@@ -171,13 +168,14 @@ impl<'a, D: Decider> Settling<'a, D> {
 
     /// Keeps in mind what was just appended, so that a repeat is known at once.
     fn remember(&mut self, verdicts: &[Verdict<D::Refusal>], placement: &Placement) {
+        let folded = Arc::make_mut(&mut self.folded);
         for (pending, verdict) in self.batch.iter().zip(verdicts) {
             let Verdict::Events { first, upto } = verdict else { continue };
             let Handled { revision, position, .. } = placement.at(*upto);
             let CommandContext { command_id, ref request_digest, .. } = pending.context;
             let request_digest = request_digest.as_deref().map(Arc::from);
             let done = Done { command_id, revision: revision.unwrap_or_default(), position, request_digest };
-            self.folded.remember(*first, done);
+            folded.remember(*first, done);
         }
     }
 
@@ -267,7 +265,7 @@ impl<'a, D: Decider> Settling<'a, D> {
     /// one that could not be understood does not.
     fn give_up(&mut self, error: &HandleError<D::Refusal>) {
         if matches!(error, HandleError::Corrupt(_)) {
-            self.folded = Folded::default();
+            self.folded = Arc::default();
         }
         for pending in self.batch.drain(..) {
             pending.answer(Err(error.clone()));

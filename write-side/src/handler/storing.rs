@@ -68,12 +68,14 @@ impl<D: Decider> Storing<D> {
         }
     }
 
-    /// The snapshot that is to be stored now, if it is time to. There is none again for some events then.
-    pub(super) fn due(&self, stream: &StreamName, folded: &mut Folded<D>) -> Option<StoredSnapshot> {
+    /// Whether it is time to store a state.
+    pub(super) fn is_due(&self, folded: &Folded<D>) -> bool {
+        folded.events() >= folded.store_from().max(self.snapshots.every_events)
+    }
+
+    /// What is to be stored of it. It is not due again for some events then.
+    pub(super) fn snapshot(&self, stream: &StreamName, folded: &mut Folded<D>) -> Option<StoredSnapshot> {
         let LastEvent { revision, position, id: event_id } = folded.last_event()?;
-        if folded.events() < folded.store_from().max(self.snapshots.every_events) {
-            return None;
-        }
         let state = (self.encode)(folded.state())
             .inspect_err(|error| tracing::error!(%stream, %error, "a state cannot be written down"))
             .ok()?;

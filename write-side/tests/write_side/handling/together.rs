@@ -1,12 +1,12 @@
 //! Many senders, one stream.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicI64, Ordering},
 };
 
 use chrono::DateTime;
-use domain::inventory::Refusal;
+use domain::inventory::{Refusal, Stock};
 use event_store::{Position, memory::MemoryStore};
 use futures::{FutureExt, future::join_all};
 use write_side::{Commands, HandleError};
@@ -193,4 +193,39 @@ async fn what_is_loaded_from_a_revision_on_is_read_only_where_the_process_does_n
     assert_eq!((known, events_read.load(Ordering::SeqCst)), (Some(0), 1));
     let (_, read) = one.inventory.load_from(SKU, 1).await.unwrap();
     assert_eq!((read, events_read.load(Ordering::SeqCst)), (Some(1), 2));
+}
+
+#[tokio::test]
+async fn whoever_looks_at_a_stream_while_it_is_worked_on_does_not_read_its_history_again() {
+    let store = MemoryStore::new();
+    let (looking, seen) = (Arc::new(OnceLock::<Commands>::new()), Arc::new(AtomicI64::new(-1)));
+    let meanwhile = {
+        let (looking, seen) = (looking.clone(), seen.clone());
+        move |_| {
+            let (looking, seen) = (looking.get().cloned(), seen.clone());
+            async move {
+                if let Some(commands) = looking {
+                    let available = commands.inventory.look(SKU, Stock::available).await.unwrap();
+                    seen.store(available, Ordering::SeqCst);
+                }
+            }
+            .boxed()
+        }
+    };
+    let counting = Rivalled::new(store.clone(), meanwhile);
+    let events_read = counting.events_read();
+    let commands = Commands::new(Arc::new(counting));
+    for n in 0..5 {
+        send(&commands, &format!("receive-{n}"), receive(1)).await.unwrap();
+    }
+    looking.set(commands.clone()).unwrap();
+    let before = events_read.load(Ordering::SeqCst);
+
+    send(&commands, "receive-5", receive(1)).await.unwrap();
+
+    assert_eq!(seen.load(Ordering::SeqCst), 5);
+    // And what it did before is still known to whoever works on it.
+    assert!(send(&commands, "receive-2", receive(1)).await.unwrap().replayed);
+    assert_eq!(events_read.load(Ordering::SeqCst) - before, 0);
+    assert_eq!(commands.inventory.look(SKU, Stock::available).await.unwrap(), 6);
 }
