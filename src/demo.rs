@@ -19,6 +19,8 @@ pub use shop::{Error, MoneySummary, Shop, StockSummary};
 pub struct Outcome {
     /// Checkouts that were asked for, by what was planned for them.
     pub planned: Vec<(Kind, u64)>,
+    /// Checkouts that were refused at once, because what was wanted was sold out: no order was placed.
+    pub turned_away: u64,
     /// Orders by the status that they ended in.
     pub by_status: BTreeMap<String, u64>,
     /// Orders per second, from the first request until the last order was settled.
@@ -48,7 +50,9 @@ pub async fn run(
     let seconds = began.elapsed().as_secs_f64().max(0.001);
     let (by_status, money) = shop.tally(&acknowledged).await?;
     #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
-    let orders_per_s = plans.len() as f64 / seconds;
+    let orders_per_s = acknowledged.len() as f64 / seconds;
     let planned = customers::count(&plans);
-    Ok(Outcome { planned, by_status, orders_per_s, acknowledged, money, stock: shop.settled_stock().await? })
+    let turned_away = (plans.len() - acknowledged.len()) as u64;
+    let stock = shop.settled_stock().await?;
+    Ok(Outcome { planned, turned_away, by_status, orders_per_s, acknowledged, money, stock })
 }

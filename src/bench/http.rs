@@ -9,7 +9,7 @@ use event_store::Position;
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, StatusCode, body::Incoming, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
@@ -36,6 +36,16 @@ impl Answer {
             String::from_utf8_lossy(&self.body)
         );
         Ok(self)
+    }
+
+    /// Whether it is a refusal of this type.
+    pub(super) fn is_problem(&self, name: &str) -> bool {
+        #[derive(Deserialize)]
+        struct Refusal<'a> {
+            r#type: &'a str,
+        }
+        let is = |refusal: Refusal<'_>| refusal.r#type.strip_prefix("/problems/") == Some(name);
+        self.status.is_client_error() && serde_json::from_slice(&self.body).is_ok_and(is)
     }
 
     /// What it says.

@@ -88,6 +88,9 @@ fn print_summary(outcome: &Outcome, report: &Report, data_dir: &str) {
     for (status, count) in &outcome.by_status {
         ended.add_row([comfy_table::Cell::new(status.replace('_', " ")), number(count)]);
     }
+    if outcome.turned_away > 0 {
+        ended.add_row(["none was placed: sold out".into(), number(outcome.turned_away)]);
+    }
     let mut money = table(["money", "amount"]);
     money.add_row(["asked for".into(), pounds(outcome.money.asked_for)]);
     money.add_row(["captured".into(), pounds(outcome.money.captured)]);

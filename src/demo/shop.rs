@@ -117,9 +117,9 @@ struct Items<T> {
     next_cursor: Option<String>,
 }
 
-/// Where the order of a visit can be found.
-fn order_id(plan: &Plan, acknowledged: &[(String, Uuid, Position)]) -> Uuid {
-    acknowledged.iter().find(|(key, ..)| *key == plan.idempotency_key).map_or(Uuid::nil(), |(_, id, _)| *id)
+/// The order of a visit, unless what its customer wanted was sold out.
+fn order_id(plan: &Plan, acknowledged: &[(String, Uuid, Position)]) -> Option<Uuid> {
+    acknowledged.iter().find(|(key, ..)| *key == plan.idempotency_key).map(|(_, id, _)| *id)
 }
 
 impl Shop {
@@ -143,7 +143,7 @@ impl Shop {
         Ok(())
     }
 
-    /// Sends every customer through the checkout, some of them twice. Gives each key's order.
+    /// Sends every customer through the checkout, some of them twice. Gives the order of each key that has one.
     pub(super) async fn check_out_all(
         &self,
         plans: &[Plan],
@@ -158,11 +158,13 @@ impl Shop {
                 Ok(acknowledged)
             })
             .buffered(AT_ONCE)
+            .try_filter_map(async |acknowledged| Ok(acknowledged))
             .try_collect()
             .await
     }
 
-    async fn check_out(&self, plan: &Plan) -> Result<(String, Uuid, Position), Error> {
+    /// The order of a customer; `None` where nothing is left of what was wanted.
+    async fn check_out(&self, plan: &Plan) -> Result<Option<(String, Uuid, Position)>, Error> {
         #[derive(Deserialize)]
         struct Accepted {
             order_id: Uuid,
@@ -178,12 +180,16 @@ impl Shop {
         });
         let clicks = if plan.double_click { 2 } else { 1 };
         let requests = (0..clicks).map(|_| self.command("/checkouts", &plan.idempotency_key, &body));
-        let mut placed = (Uuid::nil(), Position::START);
-        for answer in futures::future::try_join_all(requests).await? {
-            let accepted: Accepted = self.read("a checkout", answer).await?;
-            placed = (accepted.order_id, accepted.position);
+        let mut placed = None;
+        for answer in futures::future::join_all(requests).await {
+            let answer = match answer {
+                Err(Error::Refused { body, .. }) if body["type"] == "/problems/sold-out" => continue,
+                answer => answer?,
+            };
+            let Accepted { order_id, position } = self.read("a checkout", answer).await?;
+            placed = Some((plan.idempotency_key.clone(), order_id, position));
         }
-        Ok((plan.idempotency_key.clone(), placed.0, placed.1))
+        Ok(placed)
     }
 
     /// Waits for every order, and does with it what its customer came for.
@@ -196,7 +202,9 @@ impl Shop {
         let done = AtomicU64::new(0);
         futures::stream::iter(plans)
             .map(|plan| async {
-                self.follow_through(plan, order_id(plan, acknowledged)).await?;
+                if let Some(order_id) = order_id(plan, acknowledged) {
+                    self.follow_through(plan, order_id).await?;
+                }
                 let done = done.fetch_add(1, Ordering::Relaxed) + 1;
                 progress("settling payments, cancelling, refunding, dispatching", done, plans.len() as u64);
                 Ok(())

@@ -127,13 +127,13 @@ async fn a_repeated_receipt_is_counted_once() {
 async fn undoing_the_losing_attempt_never_touches_the_winner() {
     let mut server = Server::start().await;
     let client = server.client();
-    client.stock("LAST", 4000, 1).await;
+    client.stock("LAST", 4000, 3).await;
     client.stock("CANDLE", 100, 10).await;
 
-    // Two tabs, two keys, one unit. Candles are held first: the losing attempt has something to undo.
+    // Two tabs, two keys, enough for one of them. Candles are held first: the losing attempt has something to undo.
     let (one, two) = tokio::join!(
-        client.place("tab-1", &[("CANDLE", 2), ("LAST", 1)], "tok_approve"),
-        client.place("tab-2", &[("CANDLE", 2), ("LAST", 1)], "tok_approve"),
+        client.place("tab-1", &[("CANDLE", 2), ("LAST", 2)], "tok_approve"),
+        client.place("tab-2", &[("CANDLE", 2), ("LAST", 2)], "tok_approve"),
     );
     let first = client.order_at_rest(&one).await;
     let (winner, loser) = if first["status"] == "confirmed" { (&one, &two) } else { (&two, &one) };
@@ -147,7 +147,7 @@ async fn undoing_the_losing_attempt_never_touches_the_winner() {
     assert!(refused.status.is_client_error(), "{:#}", refused.body);
 
     client.order_at(winner, "confirmed", "captured").await;
-    client.stock_at("LAST", 0, 0, 1).await;
+    client.stock_at("LAST", 1, 0, 2).await;
     client.stock_at("CANDLE", 8, 0, 2).await;
     let candles = server.log().names("inventory-CANDLE").await;
     let times = |wanted: &str| candles.iter().filter(|name| *name == wanted).count();

@@ -220,6 +220,16 @@ impl Client {
         answer.body["order_id"].as_str().unwrap().to_owned()
     }
 
+    /// A checkout of what may be sold out; gives the order's id, if one was placed.
+    pub(crate) async fn place_unless_sold_out(&self, key: &str, lines: &[(&str, i64)]) -> Option<String> {
+        let answer = self.check_out(key, lines, "tok_approve").await;
+        if answer.problem_if_any() == Some("sold-out") {
+            answer.expect(409);
+            return None;
+        }
+        Some(answer.expect(202).body["order_id"].as_str().unwrap().to_owned())
+    }
+
     /// Places an order and waits until it is paid.
     pub(crate) async fn buy(&self, lines: &[(&str, i64)], payment_method: &str) -> String {
         let order_id = self.place(&key("cart"), lines, payment_method).await;

@@ -2,10 +2,14 @@
 //! everything else (holding stock, taking money, confirming) follows from the log. **No price comes from
 //! the client**; a total that it expects is compared, and one that differs is a conflict.
 //!
+//! Who wants what is sold out is told so at once, and no order is placed: in a flash sale that is nearly
+//! everybody. Who gets the last units is decided where they are held.
+//!
 //! The order's id follows from the `Idempotency-Key`, so a repeat finds the order and is answered as the
 //! first time, whatever the prices have become since.
 
 mod pricing;
+mod sold_out;
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use domain::order::Command;
@@ -32,12 +36,14 @@ use super::{
     body::{Draft, RequestBody, compiled_schema, digest, faults, typed},
     headers::{CommandHeaders, CommandParams},
     money::Amount,
-    problems::TOTAL_DIFFERS,
+    problems::{SOLD_OUT, TOTAL_DIFFERS},
 };
 use crate::{CommandContext, Handled, Recalled};
 
 /// The most lines of an order.
 const LINES_MAX: usize = 1_000;
+/// How many streams are read at once for one request.
+const READS_AT_ONCE: usize = 16;
 
 /// What a customer wants to buy.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -174,8 +180,12 @@ async fn agreed(
     checkout: Checkout,
     key: Option<Key>,
 ) -> Result<(Command, Money), Problem> {
-    let (lines, total) = Pricing::of(api, body).await?.lines(&checkout)?;
+    let (pricing, sold_out) = futures::try_join!(Pricing::of(api, body), sold_out::lines(api, &checkout))?;
+    let (lines, total) = pricing.lines(&checkout)?;
     must_be_expected(&checkout, total)?;
+    if !sold_out.is_empty() {
+        return Err(Problem::new(&SOLD_OUT).faults(sold_out));
+    }
     let command = Command::Place {
         order_id,
         customer_id: checkout.customer_id.map(CustomerId),

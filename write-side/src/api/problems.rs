@@ -57,6 +57,11 @@ platform::problem_types! {
     /// this currency. `errors` names every one of them.
     LINES_NOT_SELLABLE = 422 "lines-not-sellable" "Some of the lines cannot be sold";
 
+    /// Nothing is left of some of what was asked for: every unit is held for somebody or gone. `errors` names
+    /// every such line. No order was placed; units that are given back can be bought later, also with the same
+    /// key.
+    SOLD_OUT = 409 "sold-out" "Some of this is sold out";
+
     /// The order comes to `total`, and the client expected `expected_total`. Show the customer the new
     /// total before trying again.
     TOTAL_DIFFERS = 409 "total-differs" "The total is not the expected one";

@@ -111,6 +111,11 @@ impl Stock {
         self.on_hand() - self.reserved()
     }
 
+    /// Whether there was some, and every unit of it is held or gone.
+    pub fn is_sold_out(&self) -> bool {
+        matches!(self, Self::Kept(_)) && self.available() == 0
+    }
+
     /// A live hold.
     pub fn hold(&self, id: ReservationId) -> Option<Hold> {
         self.held(id).map(|(_, hold)| hold)

@@ -11,16 +11,13 @@ use futures::{StreamExt, TryStreamExt};
 use platform::problem::{Fault, Problem};
 use serde_json::Value;
 
-use super::{Checkout, LINES_MAX};
+use super::{Checkout, LINES_MAX, READS_AT_ONCE};
 use crate::api::{
     Api,
     answer::unreadable,
     money::currency,
     problems::{LINES_NOT_SELLABLE, TOTAL_TOO_LARGE},
 };
-
-/// How many products are read at once.
-const PRODUCTS_AT_ONCE: usize = 16;
 
 /// The lines of a checkout that name a SKU, with what the catalog says of them.
 pub(super) struct Pricing {
@@ -44,7 +41,7 @@ impl Pricing {
             .collect();
         let skus: BTreeSet<&Sku> = lines.iter().map(|(_, sku)| sku).collect();
         let reads: Vec<_> = skus.into_iter().map(|sku| read(api.clone(), sku.clone())).collect();
-        let products = futures::stream::iter(reads).buffer_unordered(PRODUCTS_AT_ONCE).try_collect().await?;
+        let products = futures::stream::iter(reads).buffer_unordered(READS_AT_ONCE).try_collect().await?;
         let currency = body.get("currency").and_then(Value::as_str).and_then(|code| code.parse().ok());
         Ok(Self { currency, lines, products })
     }

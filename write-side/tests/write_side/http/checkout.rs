@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
+use domain::inventory;
 use event_store::memory::{Fault, FaultPlan, Operation};
 use events::{
-    StreamName,
+    Actor, StreamName,
     codec::DomainEvent,
+    ids::ReservationId,
     order::{OrderEvent, Placed},
     sealed::PersonKey,
 };
@@ -17,7 +20,10 @@ use platform::{
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
-use write_side::api::{Api, router};
+use write_side::{
+    CommandContext,
+    api::{Api, router},
+};
 
 use super::{Shop, checkout, gbp, line, money, today};
 use crate::rival::Rivalled;
@@ -118,6 +124,86 @@ async fn a_repeat_makes_no_key_for_a_person_who_was_erased_since() {
     // Whoever comes back gets a new one.
     assert_eq!(shop.post("/checkouts", "2", &body).await.status, 202);
     assert!(shop.keys.get(Uuid::from_u128(5)).await.unwrap().is_some());
+}
+
+/// Receives units of mugs and lets orders of others hold as many.
+async fn sell_out(shop: &Shop, units: i64) {
+    let receipt = json!({"quantity": units, "reference": "delivery note"});
+    assert_eq!(shop.post("/stock/MUG/receipts", "receipt", &receipt).await.status, 200);
+    hold(shop, units).await;
+}
+
+async fn hold(shop: &Shop, units: i64) {
+    let order_id = Uuid::new_v5(&Uuid::NAMESPACE_OID, &units.to_be_bytes());
+    let reservation_id = ReservationId(order_id);
+    let sku = "MUG".parse().unwrap();
+    let expires_at = today() + TimeDelta::days(1);
+    let command = inventory::Command::Reserve { sku, reservation_id, quantity: units, expires_at };
+    let context = CommandContext {
+        command_id: order_id,
+        correlation_id: order_id,
+        causation_id: order_id,
+        actor: Actor::Saga("checkout".to_owned()),
+        occurred_at: today(),
+        request_digest: None,
+        traceparent: None,
+        expected_revision: None,
+    };
+    shop.commands.inventory.handle("MUG", command, context).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_sold_out_is_refused_at_once_and_no_order_is_placed() {
+    let shop = Shop::selling().await;
+    sell_out(&shop, 3).await;
+    let mut body = checkout(&[line("SPOON", 10), line("MUG", 1), line("MUG", 2)]);
+    body["customer_id"] = json!(Uuid::from_u128(5));
+    body["contact"] = json!({"name": "Ada", "email": "ada@example.org", "address": "1 Mill Lane"});
+    let before = shop.log().await.len();
+
+    // By the process that sold it, and by one that has heard of nothing yet.
+    for shop in [&shop, &Shop::on(shop.store.clone())] {
+        let refused = shop.post("/checkouts", "1", &body).await;
+        assert_eq!((refused.status.as_u16(), refused.problem()), (409, "sold-out"));
+        let gone = "nothing is left of it";
+        assert_eq!(refused.faults(), [("/lines/1/sku", gone), ("/lines/2/sku", gone)]);
+        assert_eq!(shop.keys.get(Uuid::from_u128(5)).await.unwrap(), None);
+    }
+
+    assert_eq!(shop.log().await.len(), before);
+    let receipt = json!({"quantity": 1, "reference": "found one"});
+    assert_eq!(shop.post("/stock/MUG/receipts", "found", &receipt).await.status, 200);
+    // Three of one that is left: that is for the coordinator to refuse, and the key is as good as new.
+    assert_eq!(shop.post("/checkouts", "1", &body).await.status, 202);
+}
+
+#[tokio::test]
+async fn what_is_no_longer_sold_at_all_is_not_called_sold_out() {
+    let shop = Shop::selling().await;
+    sell_out(&shop, 3).await;
+    shop.post("/products/MUG/withdrawal", "withdraw", &json!({"reason": "broke"})).await;
+
+    let refused = shop.post("/checkouts", "1", &checkout(&[line("MUG", 1)])).await;
+
+    assert_eq!((refused.status.as_u16(), refused.problem()), (422, "lines-not-sellable"));
+}
+
+#[tokio::test]
+async fn who_has_bought_the_last_one_is_answered_as_the_first_time() {
+    let shop = Shop::selling().await;
+    let receipt = json!({"quantity": 1, "reference": "delivery note"});
+    shop.post("/stock/MUG/receipts", "receipt", &receipt).await;
+    let body = checkout(&[line("MUG", 1)]);
+    let first = shop.post("/checkouts", "1", &body).await;
+    hold(&shop, 1).await;
+
+    for shop in [&shop, &Shop::on(shop.store.clone())] {
+        let again = shop.post("/checkouts", "1", &body).await;
+        assert_eq!((again.status, &again.body), (first.status, &first.body));
+        assert_eq!(again.header("idempotent-replayed"), "true");
+        assert_eq!(shop.post("/checkouts", "1", &checkout(&[line("MUG", 2)])).await.status, 422);
+        assert_eq!(shop.post("/checkouts", "2", &body).await.problem(), "sold-out");
+    }
 }
 
 #[tokio::test]
