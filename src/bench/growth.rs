@@ -1,7 +1,7 @@
 //! `growth`: what becomes slower when the log grows, and what does not. At each size a log is held against an
 //! empty one on the same server, both measured in turn: appending, whole checkouts, starting, and writers
-//! beside a subscriber that is far behind. On the way every read model is rebuilt, and the memory that takes
-//! is looked at.
+//! beside a subscriber that is far behind. On the way every read model is rebuilt by a process of its own, at the memory
+//! of which is looked.
 
 mod copies;
 mod extent;
@@ -30,7 +30,7 @@ use super::{
     ground::Server,
     history::{self, Order},
     load::{self, Worker},
-    machine, rebuild,
+    rebuild,
     report::grouped,
     shop::Shop,
 };
@@ -141,7 +141,7 @@ impl<'a> Growth<'a> {
         plan.say("looking whether the log is dense");
         let size = Size::of(copies::check_density(&database.roles.owner).await?, place, extent);
         let began = Instant::now();
-        self.rebuild(&store, &database.roles, &size, report).await?;
+        self.rebuild(&database.roles, &size, report).await?;
         left.rebuilt(place, began.elapsed());
         copies::mark_handled(&database.roles).await?;
         self.rest().await;
@@ -166,29 +166,20 @@ impl<'a> Growth<'a> {
         database.close()
     }
 
-    /// Rebuilds every read model in one reading of the log, and looks at the memory of this process.
-    async fn rebuild(
-        &mut self,
-        store: &Arc<dyn EventStore>,
-        roles: &Databases,
-        size: &Size,
-        report: &mut Report,
-    ) -> Result<()> {
-        // What earlier measurements have left in this process counts as well.
-        let before = machine::forget_most_memory().then(machine::most_memory_mib).flatten();
+    /// Rebuilds every read model in one reading of the log, in a process of its own, and looks at the memory of that.
+    async fn rebuild(&mut self, roles: &Databases, size: &Size, report: &mut Report) -> Result<()> {
         let began = Instant::now();
         self.plan.say(&format!("rebuilding every read model from {}", size.text));
-        rebuild::all_anew(store, roles).await?;
+        let most = rebuild::all_in_a_process(&self.full, roles).await?;
         let rate = size.events / began.elapsed().as_secs_f64();
         ensure_nothing_is_parked(roles).await?;
         report.add(Figure::new(format!("all read models rebuilt, {}", size.text), rate, "events/s"));
         self.panels.rebuild.add("all at once", size.events, rate);
-        let Some((before, most)) = before.zip(machine::most_memory_mib()) else {
+        let Some(most) = most else {
             report.remark("How much memory a rebuild takes cannot be found out on this machine.");
             return Ok(());
         };
-        let what = format!("most memory meanwhile, {} (before: {before:.0} MiB)", size.text);
-        let figure = Figure::new(what, most, "MiB");
+        let figure = Figure::new(format!("most memory of that process, {}", size.text), most, "MiB");
         let figure = figure.aiming(Aim::Below(MEMORY_MIB));
         report.add(match self.memory_mib {
             Some(first) if size.is_last => {
@@ -199,8 +190,7 @@ impl<'a> Growth<'a> {
         if !size.is_small {
             self.memory_mib.get_or_insert(most);
         }
-        self.panels.memory.add("this process", size.events, most);
-        self.panels.memory.add("before it begins", size.events, before);
+        self.panels.memory.add("all at once", size.events, most);
         Ok(())
     }
 

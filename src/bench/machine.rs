@@ -45,15 +45,11 @@ impl Machine {
     }
 }
 
-/// The most memory that this process has had at once, in MiB.
-pub(super) fn most_memory_mib() -> Option<f64> {
-    let kib: u32 = field("/proc/self/status", "VmHWM")?.split_whitespace().next()?.parse().ok()?;
+/// The most memory that a process has had at once, in MiB; `None` where the kernel does not say.
+pub(super) fn most_memory_mib(process: u32) -> Option<f64> {
+    let most = field(&format!("/proc/{process}/status"), "VmHWM")?;
+    let kib: u32 = most.split_whitespace().next()?.parse().ok()?;
     Some(f64::from(kib) / 1024.0)
-}
-
-/// Begins anew with [`most_memory_mib`]; `false` where the kernel cannot.
-pub(super) fn forget_most_memory() -> bool {
-    fs::write("/proc/self/clear_refs", "5").is_ok()
 }
 
 /// The first value of a name in a file of names and values.

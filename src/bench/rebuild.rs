@@ -1,20 +1,28 @@
 //! `rebuild`: every read model from a million events, beside what the machine needs to hand that log out
 //! once and to take the same rows into the same tables.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    process::Stdio,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use event_store::{EventStore, Position};
 use futures::{StreamExt, TryStreamExt};
 use platform::postgres::Databases;
 use projections::{Definition, Projector, RebuildOptions, Rebuilt};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
+use tokio::{io::AsyncReadExt, process::Command};
 use tokio_util::sync::CancellationToken;
 
 use super::{Aim, Figure, Ground, Plan, Report, history, machine};
+use crate::config::Settings;
 
 /// How many events there are.
 const EVENTS: u64 = 1_000_000;
+
+const LOOK_AT_MEMORY_EVERY: Duration = Duration::from_millis(20);
 
 pub(super) async fn measure(ground: &Ground, plan: &Plan<'_>, report: &mut Report) -> Result<()> {
     history::begin(ground, plan).await?;
@@ -52,7 +60,7 @@ pub(super) async fn measure(ground: &Ground, plan: &Plan<'_>, report: &mut Repor
     let figure = Figure::new("all at once", events / began.elapsed().as_secs_f64(), "events/s");
     let figure = figure.against("the log out once, all rows in", events / floor);
     report.add(figure.aiming(Aim::OfFloor(0.4)));
-    if let Some(most) = machine::most_memory_mib() {
+    if let Some(most) = machine::most_memory_mib(std::process::id()) {
         report.add(Figure::new("most memory of this process", most, "MiB"));
     }
     store.close().await;
@@ -80,7 +88,7 @@ async fn anew(
 }
 
 /// Rebuilds all in the same way, in one reading of the log.
-pub(super) async fn all_anew(store: &Arc<dyn EventStore>, roles: &Databases) -> Result<()> {
+async fn all_anew(store: &Arc<dyn EventStore>, roles: &Databases) -> Result<()> {
     let mut all = Vec::new();
     for projection in projections::all() {
         outdate(projection.definition(), &roles.owner).await?;
@@ -92,6 +100,39 @@ pub(super) async fn all_anew(store: &Arc<dyn EventStore>, roles: &Databases) -> 
         projections::rebuild_all(all, store, &roles.projector, &options, &CancellationToken::new());
     rebuilding.map(|(_, rebuilt)| rebuilt).try_collect::<Vec<_>>().await?;
     Ok(())
+}
+
+/// Rebuilds all as `counterfoil projections rebuild all` does, in a process of its own. Answers the most memory that it
+/// had, in MiB, where the kernel says so.
+pub(super) async fn all_in_a_process(settings: &Settings, roles: &Databases) -> Result<Option<f64>> {
+    for projection in projections::all() {
+        outdate(projection.definition(), &roles.owner).await?;
+    }
+    let url = settings.database_url.as_deref().context("the log is on no server")?;
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(["projections", "rebuild", "all"])
+        .env("COUNTERFOIL_DATABASE_URL", url)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let process = child.id().context("it has ended already")?;
+    let mut looks = tokio::time::interval(LOOK_AT_MEMORY_EVERY);
+    let watch = async {
+        let mut most = None;
+        loop {
+            looks.tick().await;
+            // Of one that has ended nothing is said any more.
+            let Some(now) = machine::most_memory_mib(process) else { return most };
+            most = Some(now);
+        }
+    };
+    let mut said = String::new();
+    let mut stderr = child.stderr.take().context("it cannot be heard")?;
+    let (most, _) = tokio::join!(watch, stderr.read_to_string(&mut said));
+    let ended = child.wait().await?;
+    ensure!(ended.success(), "counterfoil projections rebuild all: {ended}: {said}");
+    Ok(most)
 }
 
 /// Makes the live version one of other rules.
