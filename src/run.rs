@@ -13,7 +13,7 @@ use platform::{
     clock::Clock,
     health::Health,
     keys::PostgresKeys,
-    postgres::{self, Databases},
+    postgres::{self, Databases, Statements},
     problem,
     shutdown::{Ended, Shutdown},
     telemetry::trace_requests,
@@ -28,6 +28,7 @@ use sagas::{
     },
     webhook,
 };
+use sqlx::postgres::{PgConnectOptions, PgPool};
 use tokio::net::TcpListener;
 use write_side::{Commands, Snapshots, api, snapshots::PostgresSnapshots};
 
@@ -48,6 +49,9 @@ const RELEASE: &str = if cfg!(feature = "next-release") {
 
 /// How long the parts may take to finish what they have begun.
 const PATIENCE: Duration = Duration::from_secs(25);
+
+/// How long a statement waits for a connection.
+const CONNECTION_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The roles of this process at work.
 #[derive(Debug)]
@@ -91,7 +95,7 @@ impl Running {
         let mut routes = Router::new();
         let mut health = Health::new();
         if settings.runs(Role::Write) {
-            let keys = pool(&database.roles.service, 4);
+            let keys = Statements::over(database.roles.service.clone(), 4, CONNECTION_PATIENCE);
             let api = api::Api::new(commands.clone(), Arc::new(PostgresKeys::new(keys)), clock.clone());
             routes = routes.merge(api::router(api));
             health = health.check(Role::Write.as_str(), "event store", head_of(&store));
@@ -165,7 +169,7 @@ impl Running {
         let name = holder(settings, &database);
         let (listen, version) = (address.to_string(), RELEASE.to_owned());
         let presence = Presence { name, roles: roles.clone(), listen, version };
-        let service = pool(&database.roles.service, 1);
+        let service = one_connection(&database.roles.service);
         shutdown.spawn("presence", processes::announce(presence, service, shutdown.token()));
         tracing::info!(%address, roles = roles.join(","), "serving");
         Ok(Self { store, commands, database, address, shutdown })
@@ -246,7 +250,8 @@ async fn start_sandbox(
         webhook_url: format!("http://{api}/webhooks/payments/sandbox"),
         clock: clock.clone(),
     };
-    let (books, token) = (pool(&database.roles.service, 8), shutdown.token());
+    let books = Statements::over(database.roles.service.clone(), 8, CONNECTION_PATIENCE);
+    let token = shutdown.token();
     shutdown.spawn("sandbox provider", async move {
         if let Err(error) = server::serve(listener, books, options, token).await {
             tracing::error!(%error, "the sandbox provider ended");
@@ -295,11 +300,9 @@ fn holder(settings: &Settings, database: &Database) -> String {
     }
 }
 
-fn pool(options: &sqlx::postgres::PgConnectOptions, connections: u32) -> sqlx::PgPool {
-    postgres::pool_options()
-        .max_connections(connections)
-        .acquire_timeout(Duration::from_secs(5))
-        .connect_lazy_with(options.clone())
+fn one_connection(service: &PgConnectOptions) -> PgPool {
+    let options = postgres::pool_options().max_connections(1).acquire_timeout(CONNECTION_PATIENCE);
+    options.connect_lazy_with(service.clone())
 }
 
 fn head_of(

@@ -66,13 +66,13 @@ fn new_key() -> Result<Key, Error> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
     use futures::future::join_all;
     use sqlx::{Executor, postgres::PgPool};
 
     use super::*;
-    use crate::postgres::testing::fresh_database;
+    use crate::postgres::{Databases, Statements, testing::fresh_database};
 
     /// What any store of keys keeps to.
     async fn contract(keys: Arc<dyn KeyStore>) {
@@ -97,20 +97,24 @@ mod tests {
         contract(Arc::new(MemoryKeys::default())).await;
     }
 
+    fn service(databases: &Databases) -> Statements {
+        Statements::over(databases.service.clone(), 4, Duration::from_secs(10))
+    }
+
     #[tokio::test]
     async fn postgres_keeps_the_contract() {
         let databases = fresh_database().await;
         migrate(&databases.owner).await.unwrap();
         migrate(&databases.owner).await.unwrap();
-        contract(Arc::new(PostgresKeys::new(PgPool::connect_lazy_with(databases.service)))).await;
+        contract(Arc::new(PostgresKeys::new(service(&databases)))).await;
     }
 
     #[tokio::test]
     async fn only_the_service_reaches_the_keys_and_even_it_cannot_change_one() {
         let databases = fresh_database().await;
         migrate(&databases.owner).await.unwrap();
+        PostgresKeys::new(service(&databases)).get_or_create(Uuid::from_u128(1)).await.unwrap();
         let service = PgPool::connect_with(databases.service).await.unwrap();
-        PostgresKeys::new(service.clone()).get_or_create(Uuid::from_u128(1)).await.unwrap();
         service.execute("update vault.person_key set created_at = now()").await.unwrap_err();
         service.execute("truncate vault.person_key").await.unwrap_err();
         for stranger in [databases.projector, databases.reader] {

@@ -7,6 +7,7 @@ mod passwords;
 mod pool;
 mod provision;
 mod schema;
+mod statements;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
@@ -18,6 +19,7 @@ pub use passwords::Passwords;
 pub use pool::pool_options;
 pub use provision::provision;
 pub use schema::migrate;
+pub use statements::Statements;
 
 /// The role that owns the schemas and runs the migrations.
 pub const OWNER: &str = "counterfoil_owner";

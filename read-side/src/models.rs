@@ -1,11 +1,12 @@
-//! Access to the read models: a pool of connections that can only read, and where each model is.
+//! Access to the read models: connections that can only read, and where each model is.
 
 use std::{sync::Arc, time::Duration};
 
-use platform::problem::Problem;
+use platform::{postgres::Statements, problem::Problem};
 use projections::{Position, Positions, WaitError};
 use sqlx::{
-    AssertSqlSafe, Decode, FromRow, PgExecutor, PgPool, Postgres, QueryBuilder, Row, Transaction, Type,
+    AssertSqlSafe, Decode, FromRow, PgConnection, PgExecutor, PgPool, Postgres, QueryBuilder, Row,
+    Transaction, Type,
     postgres::{PgConnectOptions, PgRow},
 };
 use tokio::{sync::Semaphore, time::timeout};
@@ -16,7 +17,7 @@ use crate::{asked::Conditions, refusal};
 /// How much is served at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections to the database.
+    /// Connections to the database for queries of one statement; those of several have a quarter as many.
     pub connections_max: u32,
     /// How long a query waits for a connection before it is answered 503.
     pub acquire_timeout: Duration,
@@ -43,7 +44,9 @@ const GRACE: Duration = Duration::from_secs(1);
 /// The read models, as the query API sees them. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ReadModels {
-    pool: PgPool,
+    statements: Statements,
+    /// For what takes several statements on one snapshot, and for the listener.
+    snapshots: PgPool,
     /// How long a query may take, as seen from here.
     patience: Duration,
     pub(crate) positions: Positions,
@@ -60,19 +63,28 @@ impl ReadModels {
             // Bounds what a switch of views has to wait for.
             ("idle_in_transaction_session_timeout", limits.statement_timeout.as_millis().to_string()),
         ]);
+        let Limits { connections_max, acquire_timeout, .. } = limits;
+        let statements = Statements::over(options.clone(), connections_max as usize, acquire_timeout);
         // One connection more, for the listener.
-        let pool = platform::postgres::pool_options()
-            .max_connections(limits.connections_max + 1)
-            .acquire_timeout(limits.acquire_timeout)
+        let snapshots = platform::postgres::pool_options()
+            .max_connections(connections_max.div_ceil(4) + 1)
+            .acquire_timeout(acquire_timeout)
             .connect_lazy_with(options);
-        let positions = Positions::start(pool.clone(), shutdown.clone());
+        let positions = Positions::start(snapshots.clone(), shutdown.clone());
         let patience = limits.statement_timeout + GRACE;
-        Self { pool, patience, positions, streams: Arc::new(Semaphore::new(limits.streams_max)), shutdown }
+        Self {
+            statements,
+            snapshots,
+            patience,
+            positions,
+            streams: Arc::new(Semaphore::new(limits.streams_max)),
+            shutdown,
+        }
     }
 
     /// Whether the database answers, for readiness.
     pub async fn ping(&self) -> Result<(), sqlx::Error> {
-        sqlx::query("select 1").execute(&self.pool).await?;
+        self.statements.run(async |db| sqlx::query("select 1").execute(db).await).await?;
         Ok(())
     }
 
@@ -121,14 +133,11 @@ impl ReadModels {
 
     /// A query that takes longer than the server would let it is on a connection from which nothing comes any more.
     async fn found_by(&self, query: QueryBuilder<Postgres>) -> Result<Found, sqlx::Error> {
-        let mut connection = self.pool.acquire().await?;
-        match timeout(self.patience, Found::by(query, &mut *connection)).await {
-            Ok(found) => found,
-            Err(_) => {
-                connection.close_on_drop();
-                Err(sqlx::Error::PoolTimedOut)
-            }
-        }
+        let find = async |db: &mut PgConnection| {
+            let found = timeout(self.patience, Found::by(query, db)).await;
+            found.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        };
+        self.statements.run(find).await
     }
 
     async fn wait_for(
@@ -146,7 +155,7 @@ impl ReadModels {
 
     /// Opens a snapshot.
     async fn open(&self, projection: &'static str) -> Result<Snapshot, sqlx::Error> {
-        let mut tx = self.pool.begin_with(projections::snapshot_of(projection)).await?;
+        let mut tx = self.snapshots.begin_with(projections::snapshot_of(projection)).await?;
         let sql = format!("select position from read.{projection}_position");
         let position: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *tx).await?;
         Ok(Snapshot { tx, position: position_from(position)? })

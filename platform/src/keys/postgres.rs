@@ -1,20 +1,16 @@
 //! Keys in the schema `vault`, which only the service's role can read.
 
 use async_trait::async_trait;
-use sqlx::{
-    Connection,
-    migrate::MigrateError,
-    postgres::{PgConnectOptions, PgPool},
-};
+use sqlx::{Connection, migrate::MigrateError, postgres::PgConnectOptions};
 use uuid::Uuid;
 
 use super::{Error, Key, KeyStore, new_key};
-use crate::postgres;
+use crate::postgres::{self, Statements};
 
 /// Keys in Postgres.
 #[derive(Debug, Clone)]
 pub struct PostgresKeys {
-    pool: PgPool,
+    db: Statements,
 }
 
 /// Makes the schema `vault`, or finds that it is there.
@@ -25,8 +21,8 @@ pub async fn migrate(owner: &PgConnectOptions) -> Result<(), Error> {
 
 impl PostgresKeys {
     /// Over connections of the service's role.
-    pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+    pub fn new(db: Statements) -> Self {
+        Self { db }
     }
 }
 
@@ -38,32 +34,26 @@ impl KeyStore for PostgresKeys {
             if let Some(key) = self.get(person).await? {
                 return Ok(key);
             }
-            sqlx::query(
-                "insert into vault.person_key (person, key) values ($1, $2) on conflict (person) do nothing",
-            )
-            .bind(person)
-            .bind(new_key()?.as_slice())
-            .execute(&self.pool)
-            .await
-            .map_err(|source| Error::Store { action: "make", person, source })?;
+            let key = new_key()?;
+            let insert =
+                "insert into vault.person_key (person, key) values ($1, $2) on conflict (person) do nothing";
+            let insert = sqlx::query(insert).bind(person).bind(key.as_slice());
+            let made = self.db.run(async |db| insert.execute(db).await).await;
+            made.map_err(|source| Error::Store { action: "make", person, source })?;
         }
     }
 
     async fn get(&self, person: Uuid) -> Result<Option<Key>, Error> {
-        let kept: Option<Vec<u8>> = sqlx::query_scalar("select key from vault.person_key where person = $1")
-            .bind(person)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(|source| Error::Store { action: "read", person, source })?;
+        let select = sqlx::query_scalar("select key from vault.person_key where person = $1").bind(person);
+        let kept: Result<Option<Vec<u8>>, _> = self.db.run(async |db| select.fetch_optional(db).await).await;
+        let kept = kept.map_err(|source| Error::Store { action: "read", person, source })?;
         kept.map(|bytes| Key::try_from(bytes).map_err(|_| Error::Damaged { person })).transpose()
     }
 
     async fn erase(&self, person: Uuid) -> Result<bool, Error> {
-        let erased = sqlx::query("delete from vault.person_key where person = $1")
-            .bind(person)
-            .execute(&self.pool)
-            .await
-            .map_err(|source| Error::Store { action: "erase", person, source })?;
+        let delete = sqlx::query("delete from vault.person_key where person = $1").bind(person);
+        let erased = self.db.run(async |db| delete.execute(db).await).await;
+        let erased = erased.map_err(|source| Error::Store { action: "erase", person, source })?;
         Ok(erased.rows_affected() > 0)
     }
 }

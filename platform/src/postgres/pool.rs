@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{Connection, postgres::PgPoolOptions};
 
 /// A connection that lay idle for longer is asked whether it still lives before it is used.
-const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+pub(super) const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
 /// Options of a pool for many short statements. **A connection that was used a moment ago is not asked whether it
 /// still lives**, which would double the round trips: right after a server is gone a statement fails instead of

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use event_store::postgres::{PostgresStore, migrate as migrate_store};
 use platform::{
     clock::Clock,
-    postgres::{Databases, testing::fresh_database},
+    postgres::{Databases, Statements, testing::fresh_database},
 };
 use sagas::{
     coordinator::{PostgresState, migrate},
@@ -44,7 +44,8 @@ impl Place {
         let url = format!("http://{}", provider.local_addr().unwrap());
         let webhook_url = format!("http://{}/webhooks/payments/sandbox", webhooks.local_addr().unwrap());
         let options = ServerOptions { secret: b"secret".to_vec(), webhook_url, clock: Clock::system() };
-        tokio::spawn(serve(provider, pool.clone(), options, CancellationToken::new()));
+        let books = Statements::over(databases.service.clone(), 8, Duration::from_secs(10));
+        tokio::spawn(serve(provider, books, options, CancellationToken::new()));
         let place = Self { databases, pool, provider: url };
         let shop = place.shop().await;
         let door = webhook::router(shop.gateway, shop.store, Clock::system());

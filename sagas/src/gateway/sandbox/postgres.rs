@@ -5,10 +5,11 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use events::ids::PaymentId;
+use platform::postgres::Statements;
 use quick_cache::sync::Cache;
 use serde::Deserialize;
 use serde_json::Value;
-use sqlx::{Connection, PgPool, postgres::PgConnectOptions, types::Json};
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions, types::Json};
 
 use super::{
     books::{PaymentBook, Reply},
@@ -21,6 +22,9 @@ const BACKOFF_MAX: Duration = Duration::from_mins(1);
 
 /// How often a call is taken into a book that others write to at the same time.
 const TRIES_MAX: usize = 100;
+
+/// How long whoever wants to read the books waits for the database.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How many books are kept in mind, about.
 const WRITTEN_MAX: usize = 5_000;
@@ -55,10 +59,7 @@ pub async fn migrate(owner: &PgConnectOptions) -> Result<(), Error> {
 
 /// Every payment's book, read without asking the provider, which need not be running.
 pub async fn read_books(service: &PgConnectOptions) -> Result<Vec<PaymentBook>, Error> {
-    let pool = PgPool::connect_with(service.clone()).await?;
-    let books = Keeper::new(pool.clone()).books().await;
-    pool.close().await;
-    books
+    Keeper::new(Statements::over(service.clone(), 1, PATIENCE)).books().await
 }
 
 /// A webhook that waits for its delivery.
@@ -72,20 +73,21 @@ pub(super) struct Waiting {
 /// The provider's books and its outbox.
 #[derive(Debug, Clone)]
 pub(super) struct Keeper {
-    pool: PgPool,
+    db: Statements,
     /// How books were left here, of those that were written last. Never trusted: what is made of one is written
     /// only where the book is still that.
     written: Arc<Cache<PaymentId, Value>>,
 }
 
 impl Keeper {
-    pub(super) fn new(pool: PgPool) -> Self {
-        Self { pool, written: Arc::new(Cache::new(WRITTEN_MAX)) }
+    pub(super) fn new(db: Statements) -> Self {
+        Self { db, written: Arc::new(Cache::new(WRITTEN_MAX)) }
     }
 
     /// Whether the books can be read.
     pub(super) async fn ping(&self) -> Result<(), Error> {
-        sqlx::query("select from sandbox.payments limit 1").execute(&self.pool).await?;
+        let select = sqlx::query("select from sandbox.payments limit 1");
+        self.db.run(async |db| select.execute(db).await).await?;
         Ok(())
     }
 
@@ -121,10 +123,8 @@ impl Keeper {
     }
 
     async fn read(&self, payment_id: PaymentId) -> Result<Option<Value>, sqlx::Error> {
-        sqlx::query_scalar("select book from sandbox.payments where payment_id = $1")
-            .bind(payment_id.0)
-            .fetch_optional(&self.pool)
-            .await
+        let select = sqlx::query_scalar("select book from sandbox.payments where payment_id = $1");
+        self.db.run(async |db| select.bind(payment_id.0).fetch_optional(db).await).await
     }
 
     /// Writes a book and the webhooks that are to be sent, if the book is still the one that was `kept`.
@@ -138,7 +138,7 @@ impl Keeper {
     ) -> Result<bool, Error> {
         let notices: Vec<Json<&Notice>> =
             reply.notify_before.iter().chain(&reply.notify_after).map(Json).collect();
-        Ok(sqlx::query_scalar(
+        let replace = sqlx::query_scalar(
             "with begun as (
                  insert into sandbox.payments (payment_id, book, settles_at)
                  select $1, $2, $3 where $4::jsonb is null on conflict do nothing returning 1),
@@ -156,9 +156,8 @@ impl Keeper {
         .bind(book.next_settlement())
         .bind(kept)
         .bind(notices)
-        .bind(now)
-        .fetch_one(&self.pool)
-        .await?)
+        .bind(now);
+        Ok(self.db.run(async |db| replace.fetch_one(db).await).await?)
     }
 
     /// The book of one payment.
@@ -169,54 +168,52 @@ impl Keeper {
 
     /// Every payment's book.
     pub(super) async fn books(&self) -> Result<Vec<PaymentBook>, Error> {
-        let books: Vec<Json<PaymentBook>> =
-            sqlx::query_scalar("select book from sandbox.payments order by payment_id")
-                .fetch_all(&self.pool)
-                .await?;
+        let select = sqlx::query_scalar("select book from sandbox.payments order by payment_id");
+        let books: Vec<Json<PaymentBook>> = self.db.run(async |db| select.fetch_all(db).await).await?;
         Ok(books.into_iter().map(|Json(book)| book).collect())
     }
 
     /// Approves what was pending until now.
     pub(super) async fn settle(&self, now: DateTime<Utc>) -> Result<(), Error> {
-        let mut transaction = self.pool.begin().await?;
-        let due: Vec<Json<PaymentBook>> = sqlx::query_scalar(
-            "select book from sandbox.payments where settles_at <= $1 limit 100 for update skip locked",
-        )
-        .bind(now)
-        .fetch_all(&mut *transaction)
-        .await?;
-        for Json(mut book) in due {
-            for notice in book.settle(now) {
-                post(&notice, now, &mut transaction).await?;
+        let settle = async |db: &mut PgConnection| {
+            let mut transaction = db.begin().await?;
+            let due: Vec<Json<PaymentBook>> = sqlx::query_scalar(
+                "select book from sandbox.payments where settles_at <= $1 limit 100 for update skip locked",
+            )
+            .bind(now)
+            .fetch_all(&mut *transaction)
+            .await?;
+            for Json(mut book) in due {
+                for notice in book.settle(now) {
+                    post(&notice, now, &mut transaction).await?;
+                }
+                write(&book, &mut transaction).await?;
             }
-            write(&book, &mut transaction).await?;
-        }
-        transaction.commit().await?;
-        Ok(())
+            transaction.commit().await
+        };
+        Ok(self.db.run(settle).await?)
     }
 
     /// When there is something to do next: a pending operation to approve or a webhook to deliver.
     pub(super) async fn next_due(&self) -> Result<Option<DateTime<Utc>>, Error> {
-        Ok(sqlx::query_scalar(
+        let select = sqlx::query_scalar(
             "select least((select min(settles_at) from sandbox.payments), (select min(due_at) from sandbox.outbox))",
-        )
-        .fetch_one(&self.pool)
-        .await?)
+        );
+        Ok(self.db.run(async |db| select.fetch_one(db).await).await?)
     }
 
     /// Webhooks whose time has come, the oldest first.
     pub(super) async fn due(&self, now: DateTime<Utc>) -> Result<Vec<Waiting>, Error> {
-        Ok(sqlx::query_as(
+        let select = sqlx::query_as(
             "select number, notice, attempts from sandbox.outbox where due_at <= $1 order by number limit 32",
-        )
-        .bind(now)
-        .fetch_all(&self.pool)
-        .await?)
+        );
+        Ok(self.db.run(async |db| select.bind(now).fetch_all(db).await).await?)
     }
 
     /// The webhook arrived.
     pub(super) async fn delivered(&self, number: i64) -> Result<(), Error> {
-        sqlx::query("delete from sandbox.outbox where number = $1").bind(number).execute(&self.pool).await?;
+        let delete = sqlx::query("delete from sandbox.outbox where number = $1").bind(number);
+        self.db.run(async |db| delete.execute(db).await).await?;
         Ok(())
     }
 
@@ -224,16 +221,14 @@ impl Keeper {
     pub(super) async fn undelivered(&self, waiting: &Waiting, now: DateTime<Utc>) -> Result<(), Error> {
         let exponent = u32::try_from(waiting.attempts).unwrap_or(0).min(16);
         let pause = Duration::from_millis(100).saturating_mul(1 << exponent).min(BACKOFF_MAX);
-        sqlx::query("update sandbox.outbox set attempts = attempts + 1, due_at = $2 where number = $1")
-            .bind(waiting.number)
-            .bind(now + pause)
-            .execute(&self.pool)
-            .await?;
+        let update = "update sandbox.outbox set attempts = attempts + 1, due_at = $2 where number = $1";
+        let update = sqlx::query(update).bind(waiting.number).bind(now + pause);
+        self.db.run(async |db| update.execute(db).await).await?;
         Ok(())
     }
 }
 
-async fn write(book: &PaymentBook, db: &mut sqlx::PgConnection) -> Result<(), sqlx::Error> {
+async fn write(book: &PaymentBook, db: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query("update sandbox.payments set book = $2, settles_at = $3 where payment_id = $1")
         .bind(book.payment_id.0)
         .bind(Json(book))
@@ -243,11 +238,7 @@ async fn write(book: &PaymentBook, db: &mut sqlx::PgConnection) -> Result<(), sq
     Ok(())
 }
 
-async fn post(
-    notice: &Notice,
-    due_at: DateTime<Utc>,
-    db: &mut sqlx::PgConnection,
-) -> Result<(), sqlx::Error> {
+async fn post(notice: &Notice, due_at: DateTime<Utc>, db: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query("insert into sandbox.outbox (notice, due_at) values ($1, $2)")
         .bind(Json(notice))
         .bind(due_at)

@@ -11,8 +11,7 @@ use axum::{
     routing::{get, post},
 };
 use events::ids::PaymentId;
-use platform::{clock::Clock, health::Health};
-use sqlx::PgPool;
+use platform::{clock::Clock, health::Health, postgres::Statements};
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
@@ -62,12 +61,12 @@ struct Provider {
 /// Serves until `shutdown`.
 pub async fn serve(
     listener: TcpListener,
-    pool: PgPool,
+    db: Statements,
     options: ServerOptions,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let http = reqwest::Client::builder().timeout(DELIVERY_TIMEOUT).build().map_err(io::Error::other)?;
-    let keeper = Keeper::new(pool);
+    let keeper = Keeper::new(db);
     let provider =
         Arc::new(Provider { keeper, options, http, posted: Notify::new(), shutdown: shutdown.clone() });
     let router = Router::new()

@@ -9,8 +9,11 @@ use events::{
     ids::{CaptureId, PaymentId},
     payment::Operation,
 };
-use platform::{clock::Clock, postgres::testing::fresh_database};
-use sqlx::{PgPool, postgres::PgConnectOptions};
+use platform::{
+    clock::Clock,
+    postgres::{Statements, testing::fresh_database},
+};
+use sqlx::postgres::PgConnectOptions;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -49,7 +52,7 @@ impl Running {
         migrate(&roles.owner).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let task = run(listener, &roles.service, webhook_url).await;
+        let task = run(listener, &roles.service, webhook_url);
         Self { service: roles.service, webhook_url: webhook_url.to_owned(), address, task }
     }
 
@@ -58,7 +61,7 @@ impl Running {
         self.task.abort();
         let _ = (&mut self.task).await;
         let listener = TcpListener::bind(self.address).await.unwrap();
-        self.task = run(listener, &self.service, &self.webhook_url).await;
+        self.task = run(listener, &self.service, &self.webhook_url);
     }
 
     fn gateway(&self) -> SandboxGateway {
@@ -73,11 +76,11 @@ impl Running {
     }
 }
 
-async fn run(listener: TcpListener, service: &PgConnectOptions, webhook_url: &str) -> JoinHandle<()> {
-    let pool = PgPool::connect_with(service.clone()).await.unwrap();
+fn run(listener: TcpListener, service: &PgConnectOptions, webhook_url: &str) -> JoinHandle<()> {
+    let db = Statements::over(service.clone(), 8, Duration::from_secs(10));
     let options =
         ServerOptions { secret: SECRET.into(), webhook_url: webhook_url.to_owned(), clock: Clock::system() };
-    tokio::spawn(async move { serve(listener, pool, options, CancellationToken::new()).await.unwrap() })
+    tokio::spawn(async move { serve(listener, db, options, CancellationToken::new()).await.unwrap() })
 }
 
 /// A receiver of webhooks, and what it received with a good signature. Refuses the first `refuse`.
@@ -143,7 +146,7 @@ async fn of_two_providers_over_the_same_books_none_goes_by_what_it_remembers() {
         service: one.service.clone(),
         webhook_url: NOWHERE.to_owned(),
         address: listener.local_addr().unwrap(),
-        task: run(listener, &one.service, NOWHERE).await,
+        task: run(listener, &one.service, NOWHERE),
     };
     let authorize = call(Operation::Authorize, tokens::APPROVE);
     let capture = call(Operation::Capture { capture_id: CaptureId(Uuid::from_u128(8)) }, tokens::APPROVE);
