@@ -1,7 +1,7 @@
 //! `growth`: what becomes slower when the log grows, and what does not. At each size a log is held against an
 //! empty one on the same server, both measured in turn: appending, whole checkouts, starting, and writers
-//! beside a subscriber that is far behind. On the way every read model is rebuilt by a process of its own, at the memory
-//! of which is looked.
+//! beside a subscriber that is far behind. On the way every read model is rebuilt by a process of its own, whose memory
+//! is watched.
 
 mod copies;
 mod extent;

@@ -112,6 +112,7 @@ pub(super) async fn all_in_a_process(settings: &Settings, roles: &Databases) -> 
     let mut child = Command::new(std::env::current_exe()?)
         .args(["projections", "rebuild", "all"])
         .env("COUNTERFOIL_DATABASE_URL", url)
+        .env("COUNTERFOIL_DATA_DIR", &settings.data_dir)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true)

@@ -183,7 +183,11 @@ impl Shop {
         let mut placed = None;
         for answer in futures::future::join_all(requests).await {
             let answer = match answer {
-                Err(Error::Refused { body, .. }) if body["type"] == "/problems/sold-out" => continue,
+                Err(Error::Refused { body, .. })
+                    if plan.kind == Kind::FlashSale && body["type"] == "/problems/sold-out" =>
+                {
+                    continue;
+                }
                 answer => answer?,
             };
             let Accepted { order_id, position } = self.read("a checkout", answer).await?;

@@ -153,6 +153,6 @@ async fn undoing_the_losing_attempt_never_touches_the_winner() {
     let times = |wanted: &str| candles.iter().filter(|name| *name == wanted).count();
     assert_eq!((times("StockReserved"), times("StockReleased")), (2, 1), "{candles:?}");
     let books = Books::fetch(&server.sandbox_url("/books")).await;
-    assert_eq!((books.kept_of(winner), books.has_money_of(loser)), (4200, false));
+    assert_eq!((books.kept_of(winner), books.has_money_of(loser)), (8200, false));
     server.stop_and_verify().await;
 }

@@ -42,7 +42,7 @@ use crate::{CommandContext, Handled, Recalled};
 
 /// The most lines of an order.
 const LINES_MAX: usize = 1_000;
-/// How many streams are read at once for one request.
+/// How many streams of products, and how many of stock, are read at once for one request.
 const READS_AT_ONCE: usize = 16;
 
 /// What a customer wants to buy.
@@ -127,7 +127,7 @@ pub(super) struct CheckoutAccepted {
 /// Buy
 ///
 /// Places the order and answers at once; stock, payment and confirmation follow. Watch the order at the
-/// URL in `Location`.
+/// URL in `Location`. Where nothing is left of what is asked for, no order is placed, and the answer is `sold-out`.
 #[utoipa::path(post, path = "/checkouts", tag = "checkout", params(CommandParams), request_body = Checkout,
     responses((status = 202, body = CheckoutAccepted), Refusals))]
 #[tracing::instrument(skip_all, fields(correlation_id = %headers.order_id()))]
@@ -180,8 +180,8 @@ async fn agreed(
     checkout: Checkout,
     key: Option<Key>,
 ) -> Result<(Command, Money), Problem> {
-    let (pricing, sold_out) = futures::try_join!(Pricing::of(api, body), sold_out::lines(api, &checkout))?;
-    let (lines, total) = pricing.lines(&checkout)?;
+    let (pricing, sold_out) = futures::join!(Pricing::of(api, body), sold_out::lines(api, &checkout));
+    let (lines, total) = pricing?.lines(&checkout)?;
     must_be_expected(&checkout, total)?;
     if !sold_out.is_empty() {
         return Err(Problem::new(&SOLD_OUT).faults(sold_out));

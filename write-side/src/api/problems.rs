@@ -58,8 +58,8 @@ platform::problem_types! {
     LINES_NOT_SELLABLE = 422 "lines-not-sellable" "Some of the lines cannot be sold";
 
     /// Nothing is left of some of what was asked for: every unit is held for somebody or gone. `errors` names
-    /// every such line. No order was placed; units that are given back can be bought later, also with the same
-    /// key.
+    /// every such line. This request places no order; units that are given back can be bought later, also with
+    /// the same key.
     SOLD_OUT = 409 "sold-out" "Some of this is sold out";
 
     /// The order comes to `total`, and the client expected `expected_total`. Show the customer the new

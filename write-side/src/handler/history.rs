@@ -69,7 +69,7 @@ impl<D: Decider> Folded<D> {
             revision: Some(last.revision),
             position: last.position,
             last_event: last.id,
-            commands: Remembered { forgot: true, ..Remembered::default() },
+            commands: Remembered::none(),
             origin: Origin::Unproved,
             store_from,
             is_glimpse: false,
@@ -78,12 +78,7 @@ impl<D: Decider> Folded<D> {
 
     /// The same state, for others to look at while somebody works on it. It remembers no commands.
     pub(super) fn glimpse(&self) -> Self {
-        Self {
-            state: Arc::clone(&self.state),
-            commands: Remembered { forgot: true, ..Remembered::default() },
-            is_glimpse: true,
-            ..*self
-        }
+        Self { state: Arc::clone(&self.state), commands: Remembered::none(), is_glimpse: true, ..*self }
     }
 
     pub(super) fn is_glimpse(&self) -> bool {
@@ -261,6 +256,11 @@ struct Remembered {
 }
 
 impl Remembered {
+    /// None of those that there were.
+    fn none() -> Self {
+        Self { forgot: true, ..Self::default() }
+    }
+
     /// Takes in the next event of the history: the first one of a command, or one more of the newest.
     fn note(&mut self, recorded: &RecordedEvent) {
         let command_id = recorded.metadata.command_id;

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use domain::inventory;
-use event_store::memory::{Fault, FaultPlan, Operation};
+use event_store::{
+    EventStore, ExpectedRevision, NewEvent,
+    memory::{Fault, FaultPlan, Operation},
+};
 use events::{
     Actor, StreamName,
     codec::DomainEvent,
@@ -175,6 +178,23 @@ async fn what_is_sold_out_is_refused_at_once_and_no_order_is_placed() {
     assert_eq!(shop.post("/stock/MUG/receipts", "found", &receipt).await.status, 200);
     // Three of one that is left: that is for the coordinator to refuse, and the key is as good as new.
     assert_eq!(shop.post("/checkouts", "1", &body).await.status, 202);
+}
+
+#[tokio::test]
+async fn stock_that_cannot_be_read_keeps_nobody_from_ordering() {
+    let shop = Shop::selling().await;
+    sell_out(&shop, 3).await;
+    let last = shop.log().await.pop().unwrap();
+    let haunted = NewEvent {
+        id: Uuid::from_u128(13),
+        name: "StockHaunted".to_owned(),
+        version: 1,
+        payload: "{}".into(),
+        metadata: last.metadata,
+    };
+    shop.store.append(&last.stream, ExpectedRevision::Any, vec![haunted]).await.unwrap();
+
+    assert_eq!(shop.post("/checkouts", "1", &checkout(&[line("MUG", 1)])).await.status, 202);
 }
 
 #[tokio::test]
