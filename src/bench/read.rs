@@ -1,13 +1,13 @@
 //! `read`: one order by its id, and the first page of a customer's orders, over HTTP; beside the bare
-//! lookup of the same row by the same role on as many connections.
+//! lookup of the same row by the same role through the same kind of pool.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use async_trait::async_trait;
 use hyper::StatusCode;
+use platform::postgres::Statements;
 use rand::seq::IndexedRandom;
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::{
@@ -21,11 +21,14 @@ use super::{
 const READERS: usize = 32;
 
 /// How many connections to the database the query API has.
-const CONNECTIONS: u32 = 16;
+const CONNECTIONS: usize = 16;
+
+/// How long a lookup waits for one of as many.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The bare lookup.
 struct Lookup {
-    pool: PgPool,
+    statements: Statements,
     orders: Arc<Vec<Uuid>>,
 }
 
@@ -34,7 +37,7 @@ impl Worker for Lookup {
     async fn step(&mut self) -> Result<u64> {
         let order = *self.orders.choose(&mut rand::rng()).unwrap_or(&Uuid::nil());
         let sql = "select * from read.orders where order_id = $1";
-        sqlx::query(sql).bind(order).fetch_one(&self.pool).await?;
+        self.statements.run(async |db| sqlx::query(sql).bind(order).fetch_one(db).await).await?;
         Ok(1)
     }
 }
@@ -62,10 +65,9 @@ pub(super) async fn measure(ground: &Ground, plan: &Plan<'_>, report: &mut Repor
 async fn measure_in(shop: &Shop, plan: &Plan<'_>, report: &mut Report) -> Result<()> {
     report.machine = Some(shop.machine.clone());
     load::closed(shop.customers(64).await?, plan.each).await?;
-    let reader = &shop.roles.reader;
-    let pool =
-        platform::postgres::pool_options().max_connections(CONNECTIONS).connect_with(reader.clone()).await?;
-    let orders: Vec<Uuid> = sqlx::query_scalar("select order_id from read.orders").fetch_all(&pool).await?;
+    let statements = Statements::over(shop.roles.reader.clone(), CONNECTIONS, PATIENCE);
+    let orders = sqlx::query_scalar("select order_id from read.orders");
+    let orders: Vec<Uuid> = statements.run(async |db| orders.fetch_all(db).await).await?;
     report.remark(format!("There are {} orders.", orders.len()));
     let orders = Arc::new(orders);
     let by_id: Vec<_> = orders.iter().map(|order| format!("/orders/{order}")).collect();
@@ -75,7 +77,8 @@ async fn measure_in(shop: &Shop, plan: &Plan<'_>, report: &mut Report) -> Result
 
     for (what, paths) in [("an order by its id", by_id), ("first page of a customer's orders", by_customer)] {
         plan.say(what);
-        let lookups = || (0..READERS).map(|_| Lookup { pool: pool.clone(), orders: Arc::clone(&orders) });
+        let lookups =
+            || (0..READERS).map(|_| Lookup { statements: statements.clone(), orders: Arc::clone(&orders) });
         let (floor, _) = load::closed(lookups().collect(), plan.each).await?;
         let paths = Arc::new(paths);
         let readers = Connection::open_many(shop.address, READERS).await?;
@@ -88,6 +91,5 @@ async fn measure_in(shop: &Shop, plan: &Plan<'_>, report: &mut Report) -> Result
         let figure = Figure::new(format!("{what}, at half of that"), half.rate(), "answers/s");
         report.add(figure.taking(half.latency()).aiming(Aim::P99Below(10.0)));
     }
-    pool.close().await;
     Ok(())
 }
