@@ -24,8 +24,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// Connections for many short statements, of which each takes one and gives it back. **Nothing is asked of a
 /// connection on its way in or out** while it is in use, where the pool of sqlx makes a round trip for each
 /// statement to see whether a connection that is given back still lives. Only where something failed, or was given up
-/// before its end, is that waited for behind the back of whoever gave up: the server never has more to do at once than
-/// there are connections. Connections stay open when nobody needs them. Cheap to clone.
+/// before its end, is that waited for behind the back of whoever gave up, so that the server has no more to do at once
+/// than there are connections; what takes longer than anybody waits for a connection costs its own. Connections stay
+/// open when nobody needs them. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Statements {
     pool: Pool<Connecting>,
