@@ -70,14 +70,50 @@ pub struct Running {
 impl Running {
     /// Starts everything that the settings ask for. When it returns, the API accepts connections.
     pub async fn start(settings: &Settings, clock: Clock) -> Result<Self> {
+        let started = Self::start_under(Shutdown::new(), settings, clock).await?;
+        started.context("it was told to stop while it started")
+    }
+
+    /// The same, and listens for SIGTERM and SIGINT from the first: whoever learns that it is ready can stop it
+    /// at once. One that comes before ends the start, and then nothing runs.
+    pub async fn start_unless_told_to_stop(settings: &Settings, clock: Clock) -> Result<Option<Self>> {
+        let shutdown = Shutdown::new();
+        shutdown.on_signals().context("cannot listen for signals")?;
+        Self::start_under(shutdown, settings, clock).await
+    }
+
+    async fn start_under(shutdown: Shutdown, settings: &Settings, clock: Clock) -> Result<Option<Self>> {
         let listener = TcpListener::bind(settings.listen).await.with_context(|| {
             format!("cannot listen on {}: choose another address with --listen", settings.listen)
         })?;
         let address = listener.local_addr()?;
         let nats = nats::address(settings).await?;
+        // Whoever is told to stop while the embedded server starts waits for it, and stops it then.
         let database = Database::open(settings).await?;
-        let shutdown = Shutdown::new();
+        let starting = Box::pin(Self::start_parts(settings, &clock, &database, nats, listener, &shutdown));
+        match shutdown.token().run_until_cancelled(starting).await {
+            Some(Ok((store, commands))) => Ok(Some(Self { store, commands, database, address, shutdown })),
+            not_started => {
+                let ended = shutdown.finish(PATIENCE).await;
+                let closed = database.close();
+                match not_started {
+                    Some(Err(error)) => Err(error),
+                    Some(Ok(_)) | None => closed.and_then(|()| ended_well(ended)).map(|()| None),
+                }
+            }
+        }
+    }
 
+    /// Starts the roles on their database.
+    async fn start_parts(
+        settings: &Settings,
+        clock: &Clock,
+        database: &Database,
+        nats: Option<relay::Address>,
+        listener: TcpListener,
+        shutdown: &Shutdown,
+    ) -> Result<(Arc<dyn EventStore>, Commands)> {
+        let address = listener.local_addr()?;
         if let Some(end) = database.end_of_joined(settings) {
             let stopping = shutdown.token();
             shutdown.spawn("the embedded Postgres of another process", async move {
@@ -90,7 +126,7 @@ impl Running {
             let remembering = log::remember_the_first(Arc::clone(&store), database.roles.service.clone());
             tokio::spawn(shutdown.token().run_until_cancelled_owned(remembering));
         }
-        nats::wake(settings, &*store, &shutdown).await?;
+        nats::wake(settings, &*store, shutdown).await?;
         let commands = Commands::with_snapshots(Arc::clone(&store), snapshots(&database.roles));
         let mut routes = Router::new();
         let mut health = Health::new();
@@ -103,11 +139,11 @@ impl Running {
         if settings.runs(Role::Sagas) {
             let provider_url = match &settings.provider_url {
                 Some(url) => url.clone(),
-                None => start_sandbox(settings, &database, address, &clock, &shutdown).await?,
+                None => start_sandbox(settings, database, address, clock, shutdown).await?,
             };
             tracing::info!(provider = provider_url, "payments go through this provider");
             let (coordinator, gateway) =
-                coordinator(settings, &database, &store, &commands, &provider_url, &clock)?;
+                coordinator(settings, database, &store, &commands, &provider_url, clock)?;
             routes = routes.merge(webhook::router(gateway, Arc::clone(&store), clock.clone()));
             health = health.check(Role::Sagas.as_str(), "event store", head_of(&store));
             let token = shutdown.token();
@@ -123,9 +159,9 @@ impl Running {
             projections::install_all(&all, &projector)
                 .await
                 .context("cannot make the tables of the read models")?;
-            let events = to_follow(settings, &database, &store).await?;
+            let events = to_follow(settings, database, &store).await?;
             health = health.check(Role::Projections.as_str(), "event store", head_of(&events));
-            let options = RunnerOptions { holder: holder(settings, &database), ..RunnerOptions::default() };
+            let options = RunnerOptions { holder: holder(settings, database), ..RunnerOptions::default() };
             let runners = projections::run_all(all, events, projector, options, shutdown.token());
             shutdown.spawn("projections", runners);
         }
@@ -141,7 +177,7 @@ impl Running {
         }
 
         if let Some(nats) = nats {
-            let relay = nats::relay(nats, holder(settings, &database), &database, &store);
+            let relay = nats::relay(nats, holder(settings, database), database, &store);
             let condition = relay.condition();
             let ready = move || std::future::ready(condition.ready());
             health = health.check(Role::Relay.as_str(), "NATS", ready);
@@ -152,7 +188,7 @@ impl Running {
         let problems = problem::catalogue(&[api::PROBLEM_TYPES, read_side::PROBLEM_TYPES, webhook::TYPES]);
         let router = routes
             .merge(docs::router())
-            .merge(status::router(Status::new(Arc::clone(&store), &database)))
+            .merge(status::router(Status::new(Arc::clone(&store), database)))
             .merge(health.router())
             .merge(problems);
         // The span is around the net, so that what the net answers and logs carries its request, too.
@@ -166,13 +202,13 @@ impl Running {
             }
         });
         let roles: Vec<_> = settings.roles.iter().map(|role| role.as_str()).collect();
-        let name = holder(settings, &database);
+        let name = holder(settings, database);
         let (listen, version) = (address.to_string(), RELEASE.to_owned());
         let presence = Presence { name, roles: roles.clone(), listen, version };
         let service = one_connection(&database.roles.service);
         shutdown.spawn("presence", processes::announce(presence, service, shutdown.token()));
         tracing::info!(%address, roles = roles.join(","), "serving");
-        Ok(Self { store, commands, database, address, shutdown })
+        Ok((store, commands))
     }
 
     /// The base of the API's URLs.
@@ -180,11 +216,9 @@ impl Running {
         format!("http://{}", self.address)
     }
 
-    /// Stops at SIGTERM and SIGINT; returns when one has come, or a part has failed.
-    pub async fn until_told_to_stop(&self) -> Result<()> {
-        self.shutdown.on_signals().context("cannot listen for signals")?;
+    /// Returns when it is told to stop, or a part has failed.
+    pub async fn until_told_to_stop(&self) {
         self.shutdown.requested().await;
-        Ok(())
     }
 
     /// Lets every part finish what it has begun, and stops the embedded Postgres last.
@@ -193,13 +227,15 @@ impl Running {
         self.commands.finish().await;
         drop((self.commands, self.store));
         self.database.close()?;
-        ensure!(
-            ended == Ended::Finished,
-            "not all parts ended well: {ended:?}; what was acknowledged is kept"
-        );
+        ended_well(ended)?;
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+fn ended_well(ended: Ended) -> Result<()> {
+    ensure!(ended == Ended::Finished, "not all parts ended well: {ended:?}; what was acknowledged is kept");
+    Ok(())
 }
 
 /// Where the states of long streams are stored, wherever the log is.

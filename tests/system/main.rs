@@ -26,6 +26,7 @@ mod rolling_back;
 mod rolling_upgrade;
 mod shared_out;
 mod simulation;
+mod stopping;
 mod unknown_outcomes;
 mod waking;
 mod webhooks;

@@ -66,11 +66,20 @@ impl Server {
     }
 
     async fn start_in(folder: Arc<TempDir>, options: ServerOptions) -> Self {
-        let (port, sandbox_port) = (options.port.unwrap_or_else(free_port), free_port());
-        let process = spawn(folder.path(), &options, port, sandbox_port, 1);
-        let mut server = Self { process, options, port, sandbox_port, folder, starts: 1 };
+        let mut server = Self::begin_in(folder, options);
         server.wait_until_ready().await;
         server
+    }
+
+    /// Starts a server, and does not wait for it.
+    pub(crate) fn begin() -> Self {
+        Self::begin_in(Arc::new(folder()), ServerOptions::default())
+    }
+
+    fn begin_in(folder: Arc<TempDir>, options: ServerOptions) -> Self {
+        let (port, sandbox_port) = (options.port.unwrap_or_else(free_port), free_port());
+        let process = spawn(folder.path(), &options, port, sandbox_port, 1);
+        Self { process, options, port, sandbox_port, folder, starts: 1 }
     }
 
     /// A client of its API.
@@ -122,11 +131,16 @@ impl Server {
 
     /// Starts it again on the same data, with other options.
     pub(crate) async fn restart_with(&mut self, options: ServerOptions) {
-        assert!(!self.runs(), "it still runs");
         self.options = options;
+        self.begin_again();
+        self.wait_until_ready().await;
+    }
+
+    /// Starts it again on the same data as it was, and does not wait for it.
+    pub(crate) fn begin_again(&mut self) {
+        assert!(!self.runs(), "it still runs");
         self.starts += 1;
         self.process = spawn(self.folder.path(), &self.options, self.port, self.sandbox_port, self.starts);
-        self.wait_until_ready().await;
     }
 
     /// Waits until it has ended, and says how.
