@@ -11,6 +11,7 @@ mod documented;
 mod kept_back;
 mod listing;
 mod live;
+mod lookup;
 mod models;
 mod money;
 mod orders;

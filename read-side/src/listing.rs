@@ -5,11 +5,13 @@
 use axum::response::Response;
 use platform::problem::Problem;
 use sqlx::{Postgres, QueryBuilder};
+use uuid::Uuid;
 
 use crate::{
     answer::{self, Page},
     asked::{Asked, Unfit},
     cursor::{Cursor, Key, KeyOf},
+    lookup::Lookup,
     models::{Found, REFLECTED, ReadModels, Snapshot, reflecting},
     refusal,
     resource::{Shown, Value},
@@ -30,9 +32,25 @@ pub(crate) struct Sort<R> {
     pub(crate) key: KeyOf<R>,
 }
 
+/// The order of rows, as it is said where they are looked for and where they have been found.
+pub(crate) struct OrderBy {
+    pub(crate) inside: String,
+    pub(crate) outside: String,
+}
+
+/// Whose rows a list has.
+struct Owner {
+    column: &'static str,
+    id: Uuid,
+    /// The order in which an index has them.
+    together_by: &'static [&'static str],
+}
+
 /// A list that was asked for.
 pub(crate) struct Listing<T: Shown> {
     query: QueryBuilder<Postgres>,
+    owner: Option<Owner>,
+    is_narrowed: bool,
     sort: &'static Sort<T::Row>,
     limit: i64,
     after: Option<Key>,
@@ -56,7 +74,7 @@ impl<T: Shown> Listing<T> {
         });
         let mut query = reflecting(T::PROJECTION, T::TABLE, T::COLUMNS);
         query.push("true");
-        Self { query, sort, limit: limit.unwrap_or(LIMIT_DEFAULT), after }
+        Self { query, owner: None, is_narrowed: false, sort, limit: limit.unwrap_or(LIMIT_DEFAULT), after }
     }
 
     /// A list in one of several orders, of which the first is the usual one; reads `sort`, too.
@@ -70,16 +88,33 @@ impl<T: Shown> Listing<T> {
         Self::new(sort.unwrap_or(&sorts[0]), asked)
     }
 
+    /// Only the rows of one owner, if there is one; an index has them in the order of `together_by`.
+    pub(crate) fn of(
+        mut self,
+        column: &'static str,
+        id: Option<Uuid>,
+        together_by: &'static [&'static str],
+    ) -> Self {
+        self.owner = id.map(|id| Owner { column, id, together_by });
+        self
+    }
+
+    /// Where conditions are put.
+    fn narrowed(&mut self) -> &mut QueryBuilder<Postgres> {
+        self.is_narrowed = true;
+        self.query.push(" and ")
+    }
+
     /// Only the rows for which `condition` is true.
     pub(crate) fn only(mut self, condition: &'static str) -> Self {
-        self.query.push(" and ").push(condition);
+        self.narrowed().push(condition);
         self
     }
 
     /// Only the rows that `comparison`, such as `placed_at <`, finds true of a value, if there is one.
     pub(crate) fn only_if(mut self, comparison: &'static str, value: Option<impl Value>) -> Self {
         if let Some(value) = value {
-            self.query.push(" and ").push(comparison).push(" ").push_bind(value);
+            self.narrowed().push(comparison).push(" ").push_bind(value);
         }
         self
     }
@@ -91,19 +126,44 @@ impl<T: Shown> Listing<T> {
         found.and_then(|found| self.page_of(&found)).map_err(refusal::failed)
     }
 
+    /// The first page of all that an owner has, if that is asked for and an index has it together.
+    fn lookup(&self) -> Option<Lookup> {
+        let Owner { column, id, together_by } = self.owner.as_ref()?;
+        if self.is_narrowed || self.after.is_some() || self.sort.columns != *together_by {
+            return None;
+        }
+        let condition = format!("{column} = asked.id::uuid");
+        Some(Lookup::page::<T>(&condition, &self.order(), self.limit + 1, id.to_string()))
+    }
+
     /// The whole query.
     fn query(&mut self) -> QueryBuilder<Postgres> {
-        let (direction, behind) = if self.sort.name.starts_with('-') { ("desc", "<") } else { ("asc", ">") };
+        if let Some(Owner { column, id, .. }) = self.owner.take() {
+            self.narrowed().push(format_args!("{column} = ")).push_bind(id);
+        }
         if let Some(after) = &self.after {
+            let behind = if self.goes_down() { "<" } else { ">" };
             self.query.push(format_args!(" and ({}) {behind} (", self.sort.columns.join(", ")));
             after.bind(&mut self.query);
             self.query.push(")");
         }
-        let order = self.sort.columns.join(&format!(" {direction}, "));
-        self.query.push(format_args!(" order by {order} {direction} limit ")).push_bind(self.limit + 1);
-        let order = self.sort.columns.join(&format!(" {direction}, found."));
-        self.query.push(REFLECTED).push(format_args!(" order by found.{order} {direction}"));
+        let OrderBy { inside, outside } = self.order();
+        self.query.push(format_args!(" order by {inside} limit ")).push_bind(self.limit + 1);
+        self.query.push(REFLECTED).push(format_args!(" order by {outside}"));
         std::mem::take(&mut self.query)
+    }
+
+    fn goes_down(&self) -> bool {
+        self.sort.name.starts_with('-')
+    }
+
+    fn order(&self) -> OrderBy {
+        let direction = if self.goes_down() { "desc" } else { "asc" };
+        let of = |table| {
+            let columns = self.sort.columns.iter().map(|column| format!("{table}{column} {direction}"));
+            columns.collect::<Vec<_>>().join(", ")
+        };
+        OrderBy { inside: of(""), outside: of("found.") }
     }
 
     /// What is shown of the rows that were found.
@@ -122,8 +182,10 @@ impl<T: Shown> Listing<T> {
     /// The answer, once all parameters have been looked at.
     pub(crate) async fn answer(mut self, models: &ReadModels, asked: Asked) -> Result<Response, Problem> {
         let conditions = asked.finish()?;
-        let query = self.query();
-        let found = models.find(T::PROJECTION, &conditions, query).await?;
+        let found = match self.lookup() {
+            Some(lookup) => models.look_up::<T>(lookup, &conditions).await?,
+            None => models.find(T::PROJECTION, &conditions, self.query()).await?,
+        };
         let page = self.page_of(&found).map_err(refusal::failed)?;
         Ok(answer::rows(&conditions, found.position, &page))
     }

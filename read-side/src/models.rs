@@ -12,12 +12,18 @@ use sqlx::{
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::{asked::Conditions, refusal};
+use crate::{
+    asked::Conditions,
+    lookup::{self, Lookup, Lookups},
+    refusal,
+    resource::Shown,
+};
 
 /// How much is served at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections to the database for queries of one statement; those of several have a quarter as many.
+    /// Connections to the database for queries of one statement; lookups by an id, which go together, have half as
+    /// many, and queries of several statements a quarter.
     pub connections_max: u32,
     /// How long a query waits for a connection before it is answered 503.
     pub acquire_timeout: Duration,
@@ -41,14 +47,34 @@ impl Default for Limits {
 /// How much longer than the server an answer is waited for.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// Connections for queries of one statement.
+#[derive(Debug, Clone)]
+pub(crate) struct Connections {
+    statements: Statements,
+    /// How long a query may take, as seen from here.
+    patience: Duration,
+}
+
+impl Connections {
+    /// A query that takes longer than the server would let it is on a connection from which nothing comes any more.
+    pub(crate) async fn run<T>(
+        &self,
+        query: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        let in_time = async |db: &mut PgConnection| {
+            timeout(self.patience, query(db)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        };
+        self.statements.run(in_time).await
+    }
+}
+
 /// The read models, as the query API sees them. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ReadModels {
-    statements: Statements,
+    connections: Connections,
+    lookups: Lookups,
     /// For what takes several statements on one snapshot, and for the listener.
     snapshots: PgPool,
-    /// How long a query may take, as seen from here.
-    patience: Duration,
     pub(crate) positions: Positions,
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) shutdown: CancellationToken,
@@ -64,18 +90,23 @@ impl ReadModels {
             ("idle_in_transaction_session_timeout", limits.statement_timeout.as_millis().to_string()),
         ]);
         let Limits { connections_max, acquire_timeout, .. } = limits;
-        let statements = Statements::over(options.clone(), connections_max as usize, acquire_timeout);
+        let over = |options, connections: u32| Connections {
+            statements: Statements::over(options, connections as usize, acquire_timeout),
+            patience: limits.statement_timeout + GRACE,
+        };
+        let connections = over(options.clone(), connections_max);
+        let of_lookups = over(lookup::planned_once(options.clone()), connections_max.div_ceil(2));
+        let lookups = Lookups::over(of_lookups, acquire_timeout);
         // One connection more, for the listener.
         let snapshots = platform::postgres::pool_options()
             .max_connections(connections_max.div_ceil(4) + 1)
             .acquire_timeout(acquire_timeout)
             .connect_lazy_with(options);
         let positions = Positions::start(snapshots.clone(), shutdown.clone());
-        let patience = limits.statement_timeout + GRACE;
         Self {
-            statements,
+            connections,
+            lookups,
             snapshots,
-            patience,
             positions,
             streams: Arc::new(Semaphore::new(limits.streams_max)),
             shutdown,
@@ -84,7 +115,7 @@ impl ReadModels {
 
     /// Whether the database answers, for readiness.
     pub async fn ping(&self) -> Result<(), sqlx::Error> {
-        self.statements.run(async |db| sqlx::query("select 1").execute(db).await).await?;
+        self.connections.run(async |db| sqlx::query("select 1").execute(db).await).await?;
         Ok(())
     }
 
@@ -119,25 +150,34 @@ impl ReadModels {
         conditions: &Conditions,
         query: QueryBuilder<Postgres>,
     ) -> Result<Found, Problem> {
-        let Some(wanted) = conditions.at_least else {
-            return self.found_by(query).await.map_err(refusal::failed);
-        };
+        let find = Box::pin(self.connections.run(async |db| Found::by(query, db).await));
+        self.fresh_enough(projection, conditions, async { find.await.map_err(refusal::failed) }).await
+    }
+
+    /// The same for what is found by an id.
+    pub(crate) async fn look_up<T: Shown>(
+        &self,
+        lookup: Lookup,
+        conditions: &Conditions,
+    ) -> Result<Found, Problem> {
+        self.fresh_enough(T::PROJECTION, conditions, self.lookups.find(lookup)).await
+    }
+
+    /// What is found once the read model is as fresh as was asked for.
+    async fn fresh_enough(
+        &self,
+        projection: &'static str,
+        conditions: &Conditions,
+        find: impl Future<Output = Result<Found, Problem>>,
+    ) -> Result<Found, Problem> {
+        let Some(wanted) = conditions.at_least else { return find.await };
         self.wait_for(projection, wanted, conditions).await?;
-        let found = self.found_by(query).await.map_err(refusal::failed)?;
+        let found = find.await?;
         if found.position < wanted {
             self.positions.forget(projection);
             return Err(refusal::not_fresh_enough(found.position, wanted));
         }
         Ok(found)
-    }
-
-    /// A query that takes longer than the server would let it is on a connection from which nothing comes any more.
-    async fn found_by(&self, query: QueryBuilder<Postgres>) -> Result<Found, sqlx::Error> {
-        let find = async |db: &mut PgConnection| {
-            let found = timeout(self.patience, Found::by(query, db)).await;
-            found.unwrap_or(Err(sqlx::Error::PoolTimedOut))
-        };
-        self.statements.run(find).await
     }
 
     async fn wait_for(
@@ -191,6 +231,7 @@ pub(crate) fn reflecting(projection: &str, table: &str, columns: &str) -> QueryB
 pub(crate) const REFLECTED: &str = ") as found on true";
 
 /// What such a query found.
+#[derive(Debug)]
 pub(crate) struct Found {
     rows: Vec<PgRow>,
     pub(crate) position: Position,
@@ -201,7 +242,11 @@ impl Found {
         mut query: QueryBuilder<Postgres>,
         db: impl PgExecutor<'_>,
     ) -> Result<Self, sqlx::Error> {
-        let rows = query.build().fetch_all(db).await?;
+        Self::of(query.build().fetch_all(db).await?)
+    }
+
+    /// From all its rows.
+    pub(crate) fn of(rows: Vec<PgRow>) -> Result<Self, sqlx::Error> {
         let position = position_from(rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get("reflected")?)?;
         Ok(Self { rows, position })
     }

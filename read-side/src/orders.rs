@@ -9,7 +9,7 @@ use platform::problem::Problem;
 use projections::orders::{OrderLineRow, OrderRow};
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::{Postgres, QueryBuilder, types::Json};
+use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -20,7 +20,8 @@ use crate::{
     documented::{Cached, Freshness, ListRefused, NotShown, Paging},
     kept_back,
     listing::{Listing, Sort},
-    models::{REFLECTED, ReadModels},
+    lookup::Lookup,
+    models::ReadModels,
     money::{Money, UnitPrice},
     refusal,
     resource::{Resource, Shown},
@@ -121,12 +122,13 @@ impl Line {
 }
 
 const STATUSES: &[&str] = &["placed", "confirmed", "rejected", "cancelled", "dispatched", "completed"];
+const TIME: &[&str] = &["placed_at", "order_id"];
 const BY_TIME: KeyOf<OrderRow> = KeyOf::Time(|row| (row.placed_at, row.order_id));
 const BY_TOTAL: KeyOf<OrderRow> = KeyOf::Number(|row| (row.total, row.order_id));
 
 static SORTS: [Sort<OrderRow>; 4] = [
-    Sort { name: "-placed_at", columns: &["placed_at", "order_id"], key: BY_TIME },
-    Sort { name: "placed_at", columns: &["placed_at", "order_id"], key: BY_TIME },
+    Sort { name: "-placed_at", columns: TIME, key: BY_TIME },
+    Sort { name: "placed_at", columns: TIME, key: BY_TIME },
     Sort { name: "-total", columns: &["total", "order_id"], key: BY_TOTAL },
     Sort { name: "total", columns: &["total", "order_id"], key: BY_TOTAL },
 ];
@@ -140,7 +142,7 @@ impl Shown for Order {
 
 impl Resource for Order {
     const NAME: &'static str = "order";
-    const ID: &'static str = "order_id";
+    const IS_ASKED_FOR: &'static str = "order_id = asked.id::uuid";
 
     fn tag(row: &OrderRow) -> String {
         match row.payment_revision {
@@ -188,7 +190,7 @@ fn listing(asked: &mut Asked) -> Listing<Order> {
     ))]
 pub(crate) async fn list(State(models): State<ReadModels>, mut asked: Asked) -> Result<Response, Problem> {
     let customer = asked.parameter("customer_id", id);
-    listing(&mut asked).only_if("customer_id =", customer).answer(&models, asked).await
+    listing(&mut asked).of("customer_id", customer, TIME).answer(&models, asked).await
 }
 
 /// The orders of one customer.
@@ -207,7 +209,7 @@ pub(crate) async fn of_customer(
     mut asked: Asked,
 ) -> Result<Response, Problem> {
     let Path(customer) = customer?;
-    listing(&mut asked).only_if("customer_id =", Some(customer)).answer(&models, asked).await
+    listing(&mut asked).of("customer_id", Some(customer), TIME).answer(&models, asked).await
 }
 
 /// One order with its lines.
@@ -233,7 +235,7 @@ pub(crate) async fn one(
 ) -> Result<Response, Problem> {
     let Path(id) = id?;
     let conditions = asked.finish()?;
-    let found = models.find(Order::PROJECTION, &conditions, with_lines(id)).await?;
+    let found = models.look_up::<Order>(with_lines(id), &conditions).await?;
     let kept_back_from: Option<i64> = found.reflected("kept_back_from").map_err(refusal::failed)?;
     let position = match kept_back_from {
         Some(first) => kept_back::held_to(first, &conditions, found.position)?,
@@ -249,21 +251,14 @@ pub(crate) async fn one(
     Ok(answer::resource(&conditions, position, &tag, &body))
 }
 
-/// An order, its lines, and what is kept back of it, in one statement.
-fn with_lines(id: Uuid) -> QueryBuilder<Postgres> {
-    let mut query = QueryBuilder::new(
-        "select reflected.position as reflected, found.*,
+/// An order, its lines, and what is kept back of it. Whether anything is kept back of any order, which is seldom, is
+/// looked at once for all that are asked for together.
+fn with_lines(id: Uuid) -> Lookup {
+    let beside = "case when exists (select from read.parked_streams where projection = 'orders') then
              (select min(position) from read.parked_streams
-              where projection = 'orders' and substr(stream, strpos(stream, '-') + 1) = ",
-    );
-    query.push_bind(id.to_string()).push(format_args!(
-        ") as kept_back_from,
-             coalesce((select json_agg(bought order by bought.line) from read.order_lines as bought
-                       where bought.order_id = found.order_id), '[]') as lines
-         from read.orders_position as reflected
-         left join lateral (select true as is_found, {} from read.orders where order_id = ",
-        OrderRow::COLUMNS
-    ));
-    query.push_bind(id).push(REFLECTED);
-    query
+              where projection = 'orders' and substr(stream, strpos(stream, '-') + 1) = asked.id)
+         end as kept_back_from,
+         coalesce((select json_agg(bought order by bought.line) from read.order_lines as bought
+                   where bought.order_id = found.order_id), '[]') as lines";
+    Lookup::one::<Order>(Some(beside), Order::IS_ASKED_FOR, id.to_string())
 }

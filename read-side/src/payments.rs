@@ -75,7 +75,7 @@ impl Shown for Payment {
 
 impl Resource for Payment {
     const NAME: &'static str = "payment";
-    const ID: &'static str = "payment_id";
+    const IS_ASKED_FOR: &'static str = "payment_id = asked.id::uuid";
 
     fn tag(row: &PaymentRow) -> String {
         row.revision.to_string()
@@ -138,5 +138,5 @@ pub(crate) async fn one(
     asked: Asked,
 ) -> Result<Response, Problem> {
     let Path(id) = id?;
-    resource::answer::<Payment>(&models, id, asked).await
+    resource::answer::<Payment>(&models, id.to_string(), asked).await
 }

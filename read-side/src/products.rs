@@ -62,7 +62,7 @@ impl Shown for Product {
 
 impl Resource for Product {
     const NAME: &'static str = "product";
-    const ID: &'static str = "sku";
+    const IS_ASKED_FOR: &'static str = "sku = asked.id";
 
     fn tag(row: &ProductRow) -> String {
         row.revision.to_string()

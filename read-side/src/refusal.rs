@@ -27,31 +27,41 @@ pub(crate) fn not_found(what: &str) -> Problem {
     Problem::new(&NOT_FOUND).detail(format!("there is no such {what}"))
 }
 
+/// The code of an error of which the database told.
+fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error().and_then(DatabaseError::code)
+}
+
+/// Whether a query failed for a reason that has nothing to do with what it asked for.
+pub(crate) fn is_outage(error: &sqlx::Error) -> bool {
+    let Some(code) = code(error) else {
+        return matches!(
+            error,
+            sqlx::Error::PoolTimedOut
+                | sqlx::Error::Io(_)
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::WorkerCrashed
+        );
+    };
+    // 42P01 and 3F000: the read models have not been made yet.
+    ["08", "53", "57", "55", "40"].iter().any(|class| code.starts_with(class))
+        || ["42P01", "3F000", "28000", "28P01", "42501"].contains(&&*code)
+}
+
 /// A query failed: the database cannot be reached or is too busy, it cannot take a value that was
 /// asked for, or we are wrong.
 pub(crate) fn failed(error: sqlx::Error) -> Problem {
-    let code = error.as_database_error().and_then(DatabaseError::code).map(Cow::into_owned);
-    let code = code.as_deref().unwrap_or_default();
-    // 42P01 and 3F000: the read models have not been made yet.
-    let unready = ["08", "53", "57", "55", "40"].iter().any(|class| code.starts_with(class))
-        || ["42P01", "3F000", "28000", "28P01", "42501"].contains(&code);
     match error {
         sqlx::Error::PoolTimedOut => {
             tracing::warn!("no connection to the read models was free in time");
             unavailable()
         }
-        sqlx::Error::Io(_)
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::Protocol(_)
-        | sqlx::Error::WorkerCrashed => {
-            tracing::error!(%error, "the read models cannot be reached");
-            unavailable()
-        }
-        error if unready => {
+        error if is_outage(&error) => {
             tracing::error!(%error, "the read models cannot be asked");
             unavailable()
         }
-        error if code.starts_with("22") => {
+        error if code(&error).is_some_and(|code| code.starts_with("22")) => {
             tracing::debug!(%error, "a value that no column can hold was asked for");
             Problem::new(&INVALID_REQUEST).detail("a value is out of range")
         }

@@ -6,12 +6,7 @@ use platform::problem::Problem;
 use serde::Serialize;
 use sqlx::{Encode, FromRow, Postgres, Type, postgres::PgRow};
 
-use crate::{
-    answer,
-    asked::Asked,
-    models::{REFLECTED, ReadModels, reflecting},
-    refusal,
-};
+use crate::{answer, asked::Asked, lookup::Lookup, models::ReadModels, refusal};
 
 /// A row of a read model, as clients see it.
 pub(crate) trait Shown: Serialize + From<Self::Row> {
@@ -29,8 +24,8 @@ pub(crate) trait Shown: Serialize + From<Self::Row> {
 pub(crate) trait Resource: Shown {
     /// What it is called when there is none.
     const NAME: &'static str;
-    /// The column that tells rows apart.
-    const ID: &'static str;
+    /// What is true of the one row by the id `asked.id`, a text.
+    const IS_ASKED_FOR: &'static str;
     /// What changes whenever the row does.
     fn tag(row: &Self::Row) -> String;
 }
@@ -43,13 +38,12 @@ impl<T: for<'q> Encode<'q, Postgres> + Type<Postgres>> Value for T {}
 /// The answer about the resource with this id.
 pub(crate) async fn answer<T: Resource>(
     models: &ReadModels,
-    id: impl Value,
+    id: String,
     asked: Asked,
 ) -> Result<Response, Problem> {
     let conditions = asked.finish()?;
-    let mut query = reflecting(T::PROJECTION, T::TABLE, T::COLUMNS);
-    query.push(T::ID).push(" = ").push_bind(id).push(REFLECTED);
-    let found = models.find(T::PROJECTION, &conditions, query).await?;
+    let lookup = Lookup::one::<T>(None, T::IS_ASKED_FOR, id);
+    let found = models.look_up::<T>(lookup, &conditions).await?;
     let row = found.rows::<T::Row>().map_err(refusal::failed)?.pop();
     let row = row.ok_or_else(|| refusal::not_found(T::NAME))?;
     let tag = T::tag(&row);

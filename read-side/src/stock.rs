@@ -67,7 +67,7 @@ impl Shown for Stock {
 
 impl Resource for Stock {
     const NAME: &'static str = "stock";
-    const ID: &'static str = "sku";
+    const IS_ASKED_FOR: &'static str = "sku = asked.id";
 
     fn tag(row: &StockRow) -> String {
         row.revision.to_string()

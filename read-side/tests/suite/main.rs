@@ -8,6 +8,7 @@ mod world;
 
 mod freshness;
 mod live;
+mod lookups;
 mod queries;
 mod refusals;
 mod served;
