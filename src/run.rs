@@ -70,7 +70,7 @@ pub struct Running {
 impl Running {
     /// Starts everything that the settings ask for. When it returns, the API accepts connections.
     pub async fn start(settings: &Settings, clock: Clock) -> Result<Self> {
-        let started = Self::start_under(Shutdown::new(), settings, clock).await?;
+        let started = Box::pin(Self::start_under(Shutdown::new(), settings, clock)).await?;
         started.context("it was told to stop while it started")
     }
 
@@ -79,41 +79,48 @@ impl Running {
     pub async fn start_unless_told_to_stop(settings: &Settings, clock: Clock) -> Result<Option<Self>> {
         let shutdown = Shutdown::new();
         shutdown.on_signals().context("cannot listen for signals")?;
-        Self::start_under(shutdown, settings, clock).await
+        Box::pin(Self::start_under(shutdown, settings, clock)).await
     }
 
     async fn start_under(shutdown: Shutdown, settings: &Settings, clock: Clock) -> Result<Option<Self>> {
+        let token = shutdown.token();
         let listener = TcpListener::bind(settings.listen).await.with_context(|| {
             format!("cannot listen on {}: choose another address with --listen", settings.listen)
         })?;
         let address = listener.local_addr()?;
-        let nats = nats::address(settings).await?;
-        // Whoever is told to stop while the embedded server starts waits for it, and stops it then.
-        let database = Database::open(settings).await?;
-        let starting = Box::pin(Self::start_parts(settings, &clock, &database, nats, listener, &shutdown));
-        match shutdown.token().run_until_cancelled(starting).await {
-            Some(Ok((store, commands))) => Ok(Some(Self { store, commands, database, address, shutdown })),
-            not_started => {
-                let ended = shutdown.finish(PATIENCE).await;
-                let closed = database.close();
-                match not_started {
-                    Some(Err(error)) => Err(error),
-                    Some(Ok(_)) | None => closed.and_then(|()| ended_well(ended)).map(|()| None),
-                }
-            }
+        let nats = token.run_until_cancelled(nats::address(settings)).await.transpose()?.flatten();
+        let opening = Box::pin(Database::open(settings));
+        let opened = match settings.database_url {
+            Some(_) => token.run_until_cancelled(opening).await,
+            // What starts a server of our own is waited for, so that the server can be stopped.
+            None => Some(opening.await),
+        };
+        let Some(database) = opened.transpose()? else { return Ok(None) };
+        let opened = token.run_until_cancelled(database.log.open(settings)).await;
+        let Some(store) = opened.transpose()? else { return database.close().map(|()| None) };
+        let commands = Commands::with_snapshots(Arc::clone(&store), snapshots(&database.roles));
+
+        let running = Self { store, commands, database, address, shutdown };
+        let parts = Box::pin(running.start_parts(settings, &clock, nats, listener));
+        let started = token.run_until_cancelled(parts).await;
+        if matches!(started, Some(Ok(()))) {
+            return Ok(Some(running));
         }
+        let stopped = running.stop().await;
+        started.transpose()?;
+        stopped.map(|()| None)
     }
 
-    /// Starts the roles on their database.
+    /// Starts the roles.
     async fn start_parts(
+        &self,
         settings: &Settings,
         clock: &Clock,
-        database: &Database,
         nats: Option<relay::Address>,
         listener: TcpListener,
-        shutdown: &Shutdown,
-    ) -> Result<(Arc<dyn EventStore>, Commands)> {
-        let address = listener.local_addr()?;
+    ) -> Result<()> {
+        let Self { store, commands, database, address, shutdown } = self;
+        let address = *address;
         if let Some(end) = database.end_of_joined(settings) {
             let stopping = shutdown.token();
             shutdown.spawn("the embedded Postgres of another process", async move {
@@ -121,20 +128,18 @@ impl Running {
             });
         }
 
-        let store = database.log.open(settings).await?;
-        if !log::check(settings, &*store, &database.roles).await? {
-            let remembering = log::remember_the_first(Arc::clone(&store), database.roles.service.clone());
+        if !log::check(settings, &**store, &database.roles).await? {
+            let remembering = log::remember_the_first(Arc::clone(store), database.roles.service.clone());
             tokio::spawn(shutdown.token().run_until_cancelled_owned(remembering));
         }
-        nats::wake(settings, &*store, shutdown).await?;
-        let commands = Commands::with_snapshots(Arc::clone(&store), snapshots(&database.roles));
+        nats::wake(settings, &**store, shutdown).await?;
         let mut routes = Router::new();
         let mut health = Health::new();
         if settings.runs(Role::Write) {
             let keys = Statements::over(database.roles.service.clone(), 4, CONNECTION_PATIENCE);
             let api = api::Api::new(commands.clone(), Arc::new(PostgresKeys::new(keys)), clock.clone());
             routes = routes.merge(api::router(api));
-            health = health.check(Role::Write.as_str(), "event store", head_of(&store));
+            health = health.check(Role::Write.as_str(), "event store", head_of(store));
         }
         if settings.runs(Role::Sagas) {
             let provider_url = match &settings.provider_url {
@@ -143,9 +148,9 @@ impl Running {
             };
             tracing::info!(provider = provider_url, "payments go through this provider");
             let (coordinator, gateway) =
-                coordinator(settings, database, &store, &commands, &provider_url, clock)?;
-            routes = routes.merge(webhook::router(gateway, Arc::clone(&store), clock.clone()));
-            health = health.check(Role::Sagas.as_str(), "event store", head_of(&store));
+                coordinator(settings, database, store, commands, &provider_url, clock)?;
+            routes = routes.merge(webhook::router(gateway, Arc::clone(store), clock.clone()));
+            health = health.check(Role::Sagas.as_str(), "event store", head_of(store));
             let token = shutdown.token();
             shutdown.spawn("coordinator", async move {
                 if let Err(error) = coordinator.run(token).await {
@@ -159,7 +164,7 @@ impl Running {
             projections::install_all(&all, &projector)
                 .await
                 .context("cannot make the tables of the read models")?;
-            let events = to_follow(settings, database, &store).await?;
+            let events = to_follow(settings, database, store).await?;
             health = health.check(Role::Projections.as_str(), "event store", head_of(&events));
             let options = RunnerOptions { holder: holder(settings, database), ..RunnerOptions::default() };
             let runners = projections::run_all(all, events, projector, options, shutdown.token());
@@ -177,7 +182,7 @@ impl Running {
         }
 
         if let Some(nats) = nats {
-            let relay = nats::relay(nats, holder(settings, database), database, &store);
+            let relay = nats::relay(nats, holder(settings, database), database, store);
             let condition = relay.condition();
             let ready = move || std::future::ready(condition.ready());
             health = health.check(Role::Relay.as_str(), "NATS", ready);
@@ -188,7 +193,7 @@ impl Running {
         let problems = problem::catalogue(&[api::PROBLEM_TYPES, read_side::PROBLEM_TYPES, webhook::TYPES]);
         let router = routes
             .merge(docs::router())
-            .merge(status::router(Status::new(Arc::clone(&store), database)))
+            .merge(status::router(Status::new(Arc::clone(store), database)))
             .merge(health.router())
             .merge(problems);
         // The span is around the net, so that what the net answers and logs carries its request, too.
@@ -208,7 +213,7 @@ impl Running {
         let service = one_connection(&database.roles.service);
         shutdown.spawn("presence", processes::announce(presence, service, shutdown.token()));
         tracing::info!(%address, roles = roles.join(","), "serving");
-        Ok((store, commands))
+        Ok(())
     }
 
     /// The base of the API's URLs.
@@ -227,15 +232,13 @@ impl Running {
         self.commands.finish().await;
         drop((self.commands, self.store));
         self.database.close()?;
-        ended_well(ended)?;
+        ensure!(
+            ended == Ended::Finished,
+            "not all parts ended well: {ended:?}; what was acknowledged is kept"
+        );
         tracing::info!("stopped");
         Ok(())
     }
-}
-
-fn ended_well(ended: Ended) -> Result<()> {
-    ensure!(ended == Ended::Finished, "not all parts ended well: {ended:?}; what was acknowledged is kept");
-    Ok(())
 }
 
 /// Where the states of long streams are stored, wherever the log is.

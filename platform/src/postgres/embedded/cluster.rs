@@ -2,8 +2,7 @@
 //! runs on it. That file, never an answering port, decides whether a server is ours and ready.
 
 use std::{
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -20,6 +19,9 @@ use crate::postgres::{Error, Passwords, binaries::Binaries, during};
 
 /// How long a server that lost its process may take to stop.
 const ORPHAN_PATIENCE: Duration = Duration::from_mins(1);
+
+/// How directories begin in which a cluster is being made.
+const ATTEMPT: &str = "postgres.new-";
 
 /// A directory that holds, or will hold, a cluster.
 #[derive(Debug, Clone)]
@@ -48,6 +50,8 @@ impl Cluster {
 
     /// Makes the cluster beside its place and renames it, so that a crash never leaves half of one. One
     /// that is thrown away soon need not be on disk when this returns.
+    ///
+    /// Each attempt has a place of its own: `initdb` outlives a process that is killed, and must not meet the next one.
     pub(super) fn create(
         &self,
         binaries: &Binaries,
@@ -55,25 +59,24 @@ impl Cluster {
         passwords: &Passwords,
         throwaway: bool,
     ) -> Result<(), Error> {
-        let beside = self.directory.with_extension("new");
-        remove_if_there(&beside)?;
-        fs::create_dir(&beside).map_err(during("create", &beside))?;
-        user.own(&beside)?;
+        let data_dir = self.directory.parent().unwrap_or(Path::new("/"));
+        remove_attempts(data_dir).map_err(during("look into", data_dir))?;
+        let attempt = tempfile::Builder::new().prefix(ATTEMPT).tempdir_in(data_dir);
+        let attempt = attempt.map_err(during("make a cluster in", data_dir))?;
+        user.own(attempt.path())?;
 
-        let mut superuser_password =
-            tempfile::NamedTempFile::new_in(beside.parent().unwrap_or(Path::new("/")))
-                .map_err(during("write", &beside))?;
-        superuser_password
-            .write_all(passwords.by_role.postgres.as_bytes())
-            .map_err(during("write", superuser_password.path()))?;
-        user.own(superuser_password.path())?;
+        let superuser_password = attempt.path().join("password");
+        fs::write(&superuser_password, &passwords.by_role.postgres)
+            .map_err(during("write", &superuser_password))?;
+        user.own(&superuser_password)?;
 
+        let beside = attempt.path().join("cluster");
         let output = user
             .command(binaries.initdb())
             .arg("--pgdata")
             .arg(&beside)
             .arg("--pwfile")
-            .arg(superuser_password.path())
+            .arg(&superuser_password)
             .args(["--username=postgres", "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256"])
             .args(["--data-checksums", "--no-instructions"])
             .args(throwaway.then_some("--no-sync"))
@@ -137,11 +140,15 @@ fn parse_postmaster(text: &str) -> Option<Postmaster> {
     Some(Postmaster { pid, port: port.unwrap_or_default(), ready })
 }
 
-fn remove_if_there(directory: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(during("remove", directory)(error)),
-        Ok(()) | Err(_) => Ok(()),
+/// Removes what attempts have left that were cut off. One at which `initdb` is still busy stays until the next time.
+fn remove_attempts(data_dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(data_dir)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(ATTEMPT) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]
