@@ -126,10 +126,12 @@ impl<T: Shown> Listing<T> {
         found.and_then(|found| self.page_of(&found)).map_err(refusal::failed)
     }
 
-    /// The first page of all that an owner has, if that is asked for and an index has it together.
+    /// The first page of all that an owner has, if that is asked for, an index has it together, and it is not so long
+    /// that others should not wait for it.
     fn lookup(&self) -> Option<Lookup> {
         let Owner { column, id, together_by } = self.owner.as_ref()?;
-        if self.is_narrowed || self.after.is_some() || self.sort.columns != *together_by {
+        let is_narrowed = self.is_narrowed || self.after.is_some();
+        if is_narrowed || self.sort.columns != *together_by || self.limit > LIMIT_DEFAULT {
             return None;
         }
         let condition = format!("{column} = asked.id::uuid");

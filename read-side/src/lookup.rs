@@ -19,6 +19,7 @@ use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     time::timeout,
 };
+use tracing::Span;
 
 use crate::{
     listing::OrderBy,
@@ -85,14 +86,18 @@ impl Lookup {
 struct Ask {
     lookup: Lookup,
     answer: oneshot::Sender<Result<Found, Problem>>,
+    /// The request that asked, for the log.
+    span: Span,
 }
 
 /// Takes lookups in. Clones go the same ways.
 #[derive(Debug, Clone)]
 pub(crate) struct Lookups {
     connections: Connections,
-    /// How long one waits for those before it.
-    turn_timeout: Duration,
+    /// How long one waits for a place among those that are made next.
+    place_timeout: Duration,
+    /// How long one takes at most, with its wait for others.
+    patience: Duration,
     /// One for each read model, so that none waits for what is slow in another.
     ways: Arc<Mutex<HashMap<&'static str, mpsc::Sender<Ask>>>>,
 }
@@ -111,21 +116,23 @@ pub(crate) fn planned_once(options: PgConnectOptions) -> PgConnectOptions {
 
 impl Lookups {
     /// Over connections of their own, which are [`planned_once`].
-    pub(crate) fn over(connections: Connections, turn_timeout: Duration) -> Self {
-        Self { connections, turn_timeout, ways: Arc::default() }
+    pub(crate) fn over(connections: Connections, place_timeout: Duration) -> Self {
+        let patience = place_timeout + connections.patience;
+        Self { connections, place_timeout, patience, ways: Arc::default() }
     }
 
     /// What is there now: nothing that was there before it was called is missed. Must be called within a Tokio
     /// runtime.
     pub(crate) async fn find(&self, lookup: Lookup) -> Result<Found, Problem> {
         let way = self.way(lookup.projection);
-        let (answer, answered) = oneshot::channel();
-        let turn = match timeout(self.turn_timeout, way.reserve()).await {
-            Ok(turn) => turn.map_err(|_| sqlx::Error::WorkerCrashed),
-            Err(_) => Err(sqlx::Error::PoolTimedOut),
-        };
-        turn.map_err(refusal::failed)?.send(Ask { lookup, answer });
-        answered.await.unwrap_or_else(|_| Err(refusal::failed(sqlx::Error::WorkerCrashed)))
+        let found = timeout(self.patience, async {
+            let place = timeout(self.place_timeout, way.reserve()).await.map_err(|_| refusal::crowded())?;
+            let place = place.map_err(|_| refusal::failed(sqlx::Error::WorkerCrashed))?;
+            let (answer, answered) = oneshot::channel();
+            place.send(Ask { lookup, answer, span: Span::current() });
+            answered.await.unwrap_or_else(|_| Err(refusal::failed(sqlx::Error::WorkerCrashed)))
+        });
+        found.await.unwrap_or_else(|_| Err(refusal::crowded()))
     }
 
     fn way(&self, projection: &'static str) -> mpsc::Sender<Ask> {
@@ -161,7 +168,9 @@ fn alike(asks: Vec<Ask>) -> Vec<Vec<Ask>> {
     let mut alike: Vec<Vec<Ask>> = Vec::new();
     for ask in asks {
         // There are few different ones.
-        match alike.iter_mut().find(|others| others.iter().all(|other| other.lookup.text == ask.lookup.text))
+        match alike
+            .iter_mut()
+            .find(|others| others.first().is_some_and(|first| first.lookup.text == ask.lookup.text))
         {
             Some(others) => others.push(ask),
             None => alike.push(vec![ask]),
@@ -175,26 +184,27 @@ async fn answer(connections: &Connections, asks: Vec<Ask>) {
     match find(connections, &asks).await {
         // One of them may be to blame; the others must not suffer for it.
         Err(error) if asks.len() > 1 && !refusal::is_outage(&error) => {
-            let alone = asks.into_iter().map(async |ask| {
+            for ask in asks {
                 let found = find(connections, slice::from_ref(&ask)).await;
                 tell(vec![ask], found);
-            });
-            join_all(alone).await;
+            }
         }
         found => tell(asks, found),
     }
 }
 
-/// To each what was found of it.
+/// To each what was found of it. What went wrong for all is logged for the first.
 fn tell(asks: Vec<Ask>, found: Result<Vec<Vec<PgRow>>, sqlx::Error>) {
+    let Some(first) = asks.first() else { return };
     match found {
         Ok(found) => {
-            for (ask, rows) in asks.into_iter().zip(found) {
-                let _ = ask.answer.send(Found::of(rows).map_err(refusal::failed));
+            for (Ask { answer, span, .. }, rows) in asks.into_iter().zip(found) {
+                let _ =
+                    answer.send(Found::of(rows).map_err(|error| span.in_scope(|| refusal::failed(error))));
             }
         }
         Err(error) => {
-            let problem = refusal::failed(error);
+            let problem = first.span.in_scope(|| refusal::failed(error));
             for ask in asks {
                 let _ = ask.answer.send(Err(problem.clone()));
             }

@@ -25,7 +25,7 @@ pub struct Limits {
     /// Connections to the database for queries of one statement; lookups by an id, which go together, have half as
     /// many, and queries of several statements a quarter.
     pub connections_max: u32,
-    /// How long a query waits for a connection before it is answered 503.
+    /// How long a query waits for a connection, or a lookup for its place among others, before it is answered 503.
     pub acquire_timeout: Duration,
     /// How long one statement may take.
     pub statement_timeout: Duration,
@@ -52,7 +52,7 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct Connections {
     statements: Statements,
     /// How long a query may take, as seen from here.
-    patience: Duration,
+    pub(crate) patience: Duration,
 }
 
 impl Connections {

@@ -32,7 +32,13 @@ fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
     error.as_database_error().and_then(DatabaseError::code)
 }
 
-/// Whether a query failed for a reason that has nothing to do with what it asked for.
+/// More is looked up than the read models answer in time.
+pub(crate) fn crowded() -> Problem {
+    tracing::warn!("more is asked for by id than is found in time");
+    unavailable()
+}
+
+/// Whether a query failed because the database was not there for it, or not in time.
 pub(crate) fn is_outage(error: &sqlx::Error) -> bool {
     let Some(code) = code(error) else {
         return matches!(
